@@ -76,7 +76,7 @@ def plan(
     if is_demo: return 'demo', replace(RECIPES['demo'], minutes=4), 'no dataset in data/ and none given: a small model, four minutes on the demo songs'
     return 'demo', RECIPES['demo'], f'{n_tracks} training tracks are few: a small model, {RECIPES["demo"].minutes:g} minutes; the larger ones would learn them by heart'
 
-# %% ../nbs/34_training.ipynb #27df6e1c
+# %% ../nbs/34_training.ipynb #e2b3143b
 def fast_bf16() -> bool:
     "Does this machine multiply bfloat16 in hardware?"
     if torch.cuda.is_available(): return torch.cuda.is_bf16_supported()
@@ -89,8 +89,8 @@ def make_fabric(
     "Lightning Fabric on one device; raises `InputError` if the device is not there."
     if device=='cuda' and not torch.cuda.is_available(): raise InputError('device is "cuda", but torch sees no CUDA GPU; use auto or cpu')
     if device=='mps' and not torch.backends.mps.is_available(): raise InputError('device is "mps", but this machine has none; use auto or cpu')
-    half = precision=='bfloat16' or (precision=='auto' and fast_bf16())
-    return Fabric(accelerator=device, devices=1, precision='bf16-mixed' if half else '32-true')
+    if precision=='auto': precision = 'bfloat16' if fast_bf16() else 'float32'
+    return Fabric(accelerator=device, devices=1, precision={'bfloat16': 'bf16-mixed', 'float32': '32-true'}[precision])
 
 # %% ../nbs/34_training.ipynb #b431472c
 def validate(
@@ -147,7 +147,7 @@ class Log:
             for k in ('loss', 'lr', 'valid_usdr', 'examples_per_second'): self.board.add_scalar(k, row[k], row['step'])
             self.board.flush()
 
-# %% ../nbs/34_training.ipynb #35def535
+# %% ../nbs/34_training.ipynb #4d4f18cf
 def fit(
     model,          # `BSRNN`
     mixer,          # `Mixer` over the training tracks
@@ -182,9 +182,9 @@ def fit(
         speed = (state['step']-start_step)*recipe.batch/max(time.monotonic()-began, 1e-9)
         log.add(step=state['step'], seconds=state['seconds'], loss=float(loss_sum)/max(count, 1), lr=opt.param_groups[0]['lr'], valid_usdr=score, examples_per_second=speed)
         loss_sum, count = torch.zeros_like(loss_sum), 0
-        if math.isnan(score) or score>state['best']:
-            state.update(best=score if not math.isnan(score) else state['best'], best_step=state['step'])
-            save_model(average, folder/'model.safetensors', step=state['step'], valid_usdr=None if math.isnan(score) else score, recipe=asdict(recipe))
+        if not valid or score>state['best']:
+            state.update(best=max(state['best'], score) if valid else state['best'], best_step=state['step'])
+            save_model(average, folder/'model.safetensors', step=state['step'], valid_usdr=score if valid else None, recipe=asdict(recipe))
         bar.set_postfix_str(f'step {state["step"]}'+('' if math.isnan(score) else f', valid uSDR {score:.2f} dB'))
 
     began = time.monotonic()
@@ -196,7 +196,8 @@ def fit(
             for group in opt.param_groups: group['lr'] = learning_rate(recipe, state['step'], share())
             loss = l1_loss(net(mixture.to(fabric.device)), target.to(fabric.device), c.n_fft, c.hop)
             fabric.backward(loss)
-            fabric.clip_gradients(net, opt, max_norm=recipe.clip)
+            norm = fabric.clip_gradients(net, opt, max_norm=recipe.clip, error_if_nonfinite=False)
+            if not math.isfinite(norm): raise FloatingPointError(f'loss {float(loss):.3g} and gradient {float(norm):.3g} at step {state["step"]}; the last good state is in {last}. Try a lower lr')
             opt.step(); opt.zero_grad()
             state['step'] += 1; loss_sum += loss.detach(); count += 1
             _average(average, model, min(recipe.ema, (1+state['step'])/(10+state['step'])))
@@ -204,7 +205,7 @@ def fit(
             bar.update(round(min(share(), 1)*total)-bar.n)
             if share()>=1: break
             if state['seconds']-looked>=60*recipe.validate_minutes: look(); looked = time.monotonic()-start
-            if state['seconds']-saved>=60*recipe.save_minutes: _keep(last, model, average, opt, state, float(loss_sum)/max(count, 1)); saved = state['seconds']
+            if state['seconds']-saved>=60*recipe.save_minutes: save_checkpoint(last, model, average, opt, state); saved = state['seconds']
         if not log.rows or int(log.rows[-1]['step'])!=state['step']: look()
         save_checkpoint(last, model, average, opt, state)
     except KeyboardInterrupt:
@@ -216,8 +217,3 @@ def fit(
 def _average(average, model, decay):
     "Move the running average towards the model."
     with torch.no_grad(): torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1-decay)
-
-def _keep(last, model, average, optimizer, state, loss):
-    "Save the state, unless the loss went to NaN: the good one on the disk must stay."
-    if not math.isfinite(loss): raise FloatingPointError(f'the loss is {loss} at step {state["step"]}; the last good state is in {last}. Try a lower lr')
-    save_checkpoint(last, model, average, optimizer, state)
