@@ -1,5 +1,5 @@
 "Check the repository: export fresh, notebooks clean, chapters in order, experiments with parameters, README from its notebook."
-import filecmp, re, shutil, subprocess, sys, tempfile
+import ast, filecmp, re, shutil, subprocess, sys, tempfile
 from pathlib import Path
 import nbformat
 
@@ -24,6 +24,15 @@ def stale():
                 a, b = root/folder/name, copy/folder/name
                 if not (a.exists() and b.exists() and filecmp.cmp(a, b, shallow=False)): yield f'{folder}/{name}: {what}'
 
+def imported(source):
+    "Modules of bsrnn that a cell imports."
+    try: tree = ast.parse(re.sub(r'^[!%].*', '', source, flags=re.M))
+    except SyntaxError: return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import): yield from (a.name.split('.')[1] for a in node.names if a.name.startswith('bsrnn.'))
+        if isinstance(node, ast.ImportFrom) and node.module=='bsrnn': yield from (a.name for a in node.names)
+        elif isinstance(node, ast.ImportFrom) and (node.module or '').startswith('bsrnn.'): yield node.module.split('.')[1]
+
 def order():
     "A chapter imports only from chapters with smaller numbers."
     home = {}
@@ -34,7 +43,7 @@ def order():
     for p, nb in notebooks.items():
         if number(p) is None: continue
         for c in code(nb):
-            for module in re.findall(r'(?:from|import)\s+bsrnn\.(\w+)', c.source):
+            for module in imported(c.source):
                 if module in home and number(home[module])>number(p): yield f'{p.name} imports bsrnn.{module}, which the later chapter {home[module].name} exports'
 
 def parameters():
@@ -50,15 +59,24 @@ def outputs():
         if p.stat().st_size>1e6: yield f'{p.name}: {p.stat().st_size/1e6:.1f} MB, expected at most 1'
         if any(o.output_type=='error' for c in code(nb) for o in c.outputs): yield f'{p.name}: an error is saved in it'
 
+def links():
+    "Every file that the README or a notebook links to is there."
+    texts = {root/'README.md': (root/'README.md').read_text(encoding='utf-8')}
+    texts |= {p: '\n'.join(c.source for c in nb.cells if c.cell_type=='markdown') for p, nb in notebooks.items()}
+    for p, text in texts.items():
+        for target in re.findall(r'\]\(([^)#]+)\)', text):
+            if '://' not in target and not (p.parent/target).exists(): yield f'{p.name}: {target} is not there'
+
 def readme():
     "README.md is made from index.ipynb."
     if subprocess.run([sys.executable, root/'.ci'/'readme.py', '--check']).returncode: yield 'README.md is not what index.ipynb makes; run python .ci/readme.py'
 
 if __name__=='__main__':
     failed = 0
-    for check in (stale, order, parameters, outputs, readme):
+    checks = (stale, order, parameters, outputs, links, readme)
+    for check in checks:
         found = list(check())
         failed += bool(found)
         print('FAILED' if found else 'ok    ', check.__doc__, *(f'\n       {f}' for f in found), sep=' ')
-    print(f'{5-failed} passed, {failed} failed')
+    print(f'{len(checks)-failed} passed, {failed} failed')
     sys.exit(failed>0)

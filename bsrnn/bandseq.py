@@ -25,9 +25,9 @@ class SeqNorm(nn.Module):
     def forward(self, x):                                    # (m l n)
         return F.layer_norm(x, x.shape[-2:], eps=EPS)*self.weight+self.bias
 
-# %% ../nbs/21_bandseq.ipynb #ae00310d
+# %% ../nbs/21_bandseq.ipynb #fbe66e75
 class ResRNN(nn.Module):
-    "Residual bidirectional LSTM over the middle axis of (m l n) (paper III-B)."
+    "Residual bidirectional LSTM over the middle axis of (m l n) (paper: band and sequence modeling module)."
     def __init__(self,
         n_feats,  # Features n in and out
         hidden,   # Hidden units per direction
@@ -40,9 +40,9 @@ class ResRNN(nn.Module):
     def forward(self, x):                                    # (m l n)
         return x+self.fc(self.rnn(self.norm(x))[0])
 
-# %% ../nbs/21_bandseq.ipynb #cd6180c1
+# %% ../nbs/21_bandseq.ipynb #07383ed3
 class BandSeq(nn.Module):
-    "Alternate recurrent layers along time and along bands (paper III-B)."
+    "Alternate recurrent layers along time and along bands (paper: band and sequence modeling module)."
     def __init__(self,
         n_feats=128,      # Features per band, the paper's N
         n_layers=12,      # Pairs of time and band layers

@@ -10,11 +10,11 @@ import torch
 from einops import rearrange
 from torch import nn
 
-# %% ../nbs/20_bandsplit.ipynb #32edd80a
+# %% ../nbs/20_bandsplit.ipynb #4c810bee
 EPS = torch.finfo(torch.float32).eps  # of every norm, as in the authors' code
 
 class BandSplit(nn.Module):
-    "Encode every band of a complex spectrogram as one feature vector per frame (paper III-A)."
+    "Encode every band of a complex spectrogram as one feature vector per frame (paper: band split module)."
     def __init__(self,
         widths,       # Bins in each band, low to high
         n_feats=128,  # Features per band, the paper's N

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MUSDB_VALID', 'find_tracks', 'find_dataset', 'is_active', 'split_tracks', 'Mixer', 'batches']
 
-# %% ../nbs/12_data.ipynb #e9d64ba4
+# %% ../nbs/12_data.ipynb #fc2d4a0f
 import hashlib
 import os
 import warnings
@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
-from .audio import Track
-from .workspace import InputError, data_dir
+from .audio import SILENT, Track
+from .workspace import InputError, data_dir, project_root
 
-# %% ../nbs/12_data.ipynb #ccb98fa7
+# %% ../nbs/12_data.ipynb #6c1d9412
 def find_tracks(
     root,        # Dataset folder
     subset,      # 'train' or 'test'
@@ -39,18 +39,19 @@ def find_tracks(
     return tracks
 
 def find_dataset(
-    path='',  # A dataset folder; if empty, MUSDB18 is looked for in the project's data folder
+    path='',  # A dataset folder, seen from here or from the project; if empty, MUSDB18 is looked for in the project's data folder
 ):
     "The dataset to use: the one given, else the first MUSDB18-like one in `data/`, else None."
     if path:
-        if not Path(path).is_dir(): raise InputError(f'data "{path}" is not a folder; expected one with train/ and test/ in it')
+        if not Path(path).is_dir() and (project_root()/path).is_dir(): path = project_root()/path
+        if not Path(path).is_dir(): raise InputError(f'data "{path}" is not a folder ({Path(path).resolve()}); expected one with train/ and test/ in it')
         for sub in ('train', 'test'):
             if not (Path(path)/sub).is_dir(): raise InputError(f'data "{path}" has no folder {sub}/; expected {sub}/TRACK/vocals.wav and so on')
         return Path(path).resolve()
     found = [p for p in sorted(data_dir().glob('*')) if p.name.lower().startswith('musdb') and (p/'train').is_dir() and (p/'test').is_dir()]
     return found[0] if found else None
 
-# %% ../nbs/12_data.ipynb #392080d7
+# %% ../nbs/12_data.ipynb #0d0ea0a7
 MUSDB_VALID = {  # the validation tracks of the `musdb` package
     'Actions - One Minute Smile', 'Clara Berry And Wooldog - Waltz For My Victims', 'Johnny Lokke - Promises & Lies',
     'Patrick Talbot - A Reason To Leave', 'Triviul - Angelsaint', 'Alexander Ross - Goodbye Bolero',
@@ -58,13 +59,12 @@ MUSDB_VALID = {  # the validation tracks of the `musdb` package
     'ANiMAL - Rockshow', 'James May - On The Line', 'Meaxic - Take A Step', 'Traffic Experiment - Sirens'}
 
 def is_active(
-    track,      # A `Track`
-    target,     # Stem name
-    peak=1e-3,  # What counts as sound: a peak over this (-60 dB below full scale)
+    track,   # A `Track`
+    target,  # Stem name
 ) -> bool:
     "Does this stem exist and sound anywhere?"
     if target not in track.stems: return False
-    return any(track.stem(target, i, 30*track.rate).abs().max()>peak for i in range(0, track.frames, 30*track.rate))
+    return any(track.stem(target, i, 30*track.rate).abs().max()>SILENT for i in range(0, track.frames, 30*track.rate))
 
 def split_tracks(
     tracks,      # Training tracks
@@ -73,22 +73,24 @@ def split_tracks(
 ):
     "Training and validation tracks: MUSDB18's fixed list where the names are MUSDB's, else by a hash of the name."
     if n_valid<0:
-        valid = [t for t in tracks if t.name in MUSDB_VALID]
+        valid = [t for t in tracks if t.name in MUSDB_VALID and target in t.stems]
         if valid: return [t for t in tracks if t not in valid], valid
         n_valid = 0 if len(tracks)<=3 else max(1, len(tracks)//6)
-    if n_valid>=len(tracks): raise InputError(f'n_valid is {n_valid} of {len(tracks)} training tracks; at least one must stay for training')
+    if n_valid>0 and n_valid>=len(tracks): raise InputError(f'n_valid is {n_valid} of {len(tracks)} training tracks; at least one must stay for training')
     order = sorted(tracks, key=lambda t: hashlib.sha256(t.name.encode()).digest())
     valid = []
     for t in order:
         if len(valid)<n_valid and is_active(t, target): valid.append(t)
     return [t for t in tracks if t not in valid], valid
 
-# %% ../nbs/12_data.ipynb #bac984ba
+# %% ../nbs/12_data.ipynb #dd02afe7
 class Mixer(torch.utils.data.Dataset):
-    "Endless random mixtures of the stems of some tracks; example i depends on the seed and i only (paper IV-B)."
+    "Endless random mixtures of the stems of some tracks; example i depends on the seed and i only (the paper's mixing)."
     def __init__(self,
         tracks,         # Training tracks
         target,         # Stem to extract
+        extra=(),       # Tracks of another dataset that may lend stems, too
+        extra_share=.5, # Share of the segments that come from them
         seconds=3.,     # Length of an example
         gain_db=10.,    # Each source is rescaled by up to this, up or down, dB
         drop=.1,        # Probability that a source is left out
@@ -99,23 +101,25 @@ class Mixer(torch.utils.data.Dataset):
         progress=False, # Show a bar while decoding?
     ):
         self.target, self.gain_db, self.drop, self.mono, self.seed, self.length = target, gain_db, drop, mono, seed, length
-        self.frames = int(seconds*tracks[0].rate)
+        self.frames, self.extra_share = int(seconds*tracks[0].rate), extra_share
         names = sorted({k for t in tracks for k in t.stems})
         if target not in names: raise InputError(f'no training track has a stem "{target}"; they have {", ".join(names)}')
-        self.sources = {k: [t for t in tracks if k in t.stems] for k in names}
-        size = sum(8*t.frames*len(t.stems) for t in tracks)
+        self.sources, self.extra = ({k: [t for t in some if k in t.stems] for k in names} for some in (tracks, extra))
+        size = sum(8*t.frames*len(t.stems) for t in [*tracks, *extra])
         self.cache = {}
         if size<=memory_gb*1e9:
-            for t in tqdm(tracks, 'decoding', disable=not progress): self.cache.update({(t.path, k): t.stem(k) for k in t.stems})
+            for t in tqdm([*tracks, *extra], 'decoding', disable=not progress): self.cache.update({(t.path, k): t.stem(k) for k in t.stems})
 
     def __len__(self): return self.length
 
     def _segment(self, name, rng):
         "A random segment of a random track's stem, with random gain and polarity, as (c l)."
-        track = self.sources[name][rng.integers(len(self.sources[name]))]
+        tracks = self.extra[name] if self.extra[name] and rng.random()<self.extra_share else self.sources[name]
+        track = tracks[rng.integers(len(tracks))]
         start = int(rng.integers(0, max(1, track.frames-self.frames+1)))
         whole = self.cache.get((track.path, name))
         x = track.stem(name, start, self.frames) if whole is None else whole[:, start:start+self.frames]
+        if not x.isfinite().all(): raise InputError(f'stem "{name}" of track "{track.name}" holds NaN or infinite samples; repair or remove the track')
         x = torch.nn.functional.pad(x, (0, self.frames-x.shape[1]))
         if self.mono: x = _random_balance(x, rng)
         return x*float(rng.choice([-1, 1])*10**(rng.uniform(-self.gain_db, self.gain_db)/20))

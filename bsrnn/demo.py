@@ -8,7 +8,7 @@ __all__ = ['SR', 'VOWELS', 'HOP', 'CONSONANTS', 'GROOVES', 'RHYTHMS', 'SCALES', 
            'song', 'plan', 'drums', 'bass', 'chords', 'tune', 'melody', 'render', 'room', 'vocals', 'perform',
            'loudness', 'mix', 'demo_dataset', 'toy_track']
 
-# %% ../nbs/04_demo.ipynb #0b243bed
+# %% ../nbs/04_demo.ipynb #25134ff9
 import json, re
 from collections import namedtuple
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 import torch
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from .audio import Track, resample
 from .workspace import InputError, atomic, atomic_dir, data_dir, project_root

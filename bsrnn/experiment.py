@@ -6,22 +6,25 @@
 __all__ = ['check_params', 'environment', 'fingerprint', 'Run', 'runs', 'new_run_folder', 'find_unfinished', 'start_run',
            'newest_model']
 
-# %% ../nbs/33_experiment.ipynb #45c68eea
+# %% ../nbs/33_experiment.ipynb #5a8e048e
 import ast
 import difflib
+import fcntl
 import hashlib
 import json
 import os
 import platform
 import subprocess
+import time
+import warnings
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
 
-from .workspace import InputError, atomic, outputs_dir, project_root
+from .workspace import InputError, _is_root, atomic, make_folder, outputs_dir, project_root
 
-# %% ../nbs/33_experiment.ipynb #566b6cff
+# %% ../nbs/33_experiment.ipynb #7976ebb1
 def _injected():
     "Names that papermill set: those assigned in the cell it adds."
     from IPython import get_ipython
@@ -39,7 +42,7 @@ def _check_one(name, value, rule):
         kind = type(rule[0])
         text = f'a{"n integer" if kind is int else " number"} from {rule[0]} to {rule[1]}'
         try: number = kind(value)
-        except (TypeError, ValueError): raise InputError(f'{name} is "{value}"; expected {text}') from None
+        except (TypeError, ValueError, OverflowError): raise InputError(f'{name} is "{value}"; expected {text}') from None
         if isinstance(value, bool) or (kind is int and number!=value) or not rule[0]<=number<=rule[1]:
             raise InputError(f'{name} is {value}; expected {text}')
         return number
@@ -48,6 +51,7 @@ def _check_one(name, value, rule):
         if text not in ('true', 'false'): raise InputError(f'{name} is "{value}"; allowed: true, false')
         return text=='true'
     elif rule is str: return str(value)
+    else: raise TypeError(f'{name}: {rule} is no rule')
     return value
 
 def check_params(
@@ -62,10 +66,11 @@ def check_params(
             raise InputError(f'unknown parameter "{name}"' + (f', did you mean "{near[0]}"?' if near else ';') + f' This notebook has: {", ".join(rules)}')
     return SimpleNamespace(**{k: _check_one(k, values[k], rule) for k, rule in rules.items()})
 
-# %% ../nbs/33_experiment.ipynb #5991c700
+# %% ../nbs/33_experiment.ipynb #e7841916
 def environment() -> dict:
     "What the code was: git commit (with '+' if there were uncommitted changes), versions, machine."
     def git(*args):
+        if not _is_root(project_root()): return ''          # somebody else's repository
         r = subprocess.run(['git', '-C', str(project_root()), *args], capture_output=True, text=True)
         return r.stdout.strip() if r.returncode==0 else ''
     try: commit = git('rev-parse', 'HEAD')+('+' if git('status', '--porcelain', '--untracked-files=no') else '')
@@ -81,11 +86,13 @@ def fingerprint(
 ) -> str:
     "A short hash of the names and sizes of all files in a folder: changes when data is added, removed or replaced by another size."
     h = hashlib.sha256()
-    for f in sorted(p for p in Path(folder).rglob('*') if p.is_file() and not p.name.startswith('.')):
-        h.update(f'{f.relative_to(folder).as_posix()} {f.stat().st_size}\n'.encode())
+    for at, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = sorted(d for d in folders if not d.startswith('.'))
+        for f in sorted(f for f in files if not f.startswith('.')):
+            h.update(f'{Path(at, f).relative_to(folder).as_posix()} {Path(at, f).stat().st_size}\n'.encode(errors='replace'))
     return h.hexdigest()[:16]
 
-# %% ../nbs/33_experiment.ipynb #773724ff
+# %% ../nbs/33_experiment.ipynb #9a7d8d72
 class Run:
     "One run: a folder under `outputs/` with params.json from its start and result.json from its end."
     def __init__(self,
@@ -125,24 +132,40 @@ class Run:
         "Write result.json: the run is complete."
         self.save('result.json', finished=datetime.now().isoformat(timespec='seconds'), **results)
 
+    def lock(self,
+        wait=10.,  # How long to wait for another process to let go, s
+    ):
+        "Keep other processes out of this run for as long as this one lives; raises `InputError` if another is in it."
+        self._lock = open(self.folder/'.lock', 'w')
+        end = time.monotonic()+wait
+        while True:
+            try: return fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                if time.monotonic()>end: raise InputError(f'{self.folder} is being written by another process; wait for it, or stop it') from None
+                time.sleep(.2)
+
     def __repr__(self): return f'Run({self.folder.name}{"" if self.finished else ", unfinished"})'
 
 def runs(
     kind='',  # Only runs of this notebook, such as 'train'
 ) -> list:
     "All runs under `outputs/`, oldest first."
-    found = [Run(p.parent) for p in outputs_dir().glob('*/params.json')]
-    found = [r for r in found if not kind or r.record.get('kind')==kind]
+    found = []
+    for p in outputs_dir().glob('*/params.json'):
+        try: record = Run(p.parent).record
+        except ValueError: warnings.warn(f'{p} is damaged: run left out'); continue
+        if not kind or record.get('kind')==kind: found.append(Run(p.parent))
     return sorted(found, key=lambda r: (r.record.get('started', ''), r.folder.name))
 
 def new_run_folder(
     name,  # What the run does, such as 'train-bass'
 ) -> Path:
     "Make an empty folder outputs/<name>-<date>-<time>; never one that exists."
+    make_folder(outputs_dir())
     stamp = datetime.now().strftime('%Y%m%d-%H%M%S')
     for n in range(1, 1000):
         folder = outputs_dir()/(f'{name}-{stamp}' if n==1 else f'{name}-{stamp}-{n}')
-        try: folder.mkdir(parents=True)
+        try: folder.mkdir()
         except FileExistsError: continue
         return folder
 
@@ -163,12 +186,16 @@ def start_run(
     "Begin a run, or take up the newest unfinished one with the same parameters if `params.resume`; says which."
     values = dict(vars(params))
     old = find_unfinished(kind, values) if values.get('resume') else None
+    given = os.environ.pop('BSRNN_RUN', '')                  # papermill's engine made a folder for the executed notebook
     if old:
+        old.lock()
+        for part in old.folder.rglob('.*-*'): part.unlink()  # what a killed process was writing
+        if given: (Path(given)/'moved').write_text(str(old.folder))
         print(f'taking up {old.folder}')
         return old
     if values.get('resume'): print('no unfinished run with these parameters: starting a new one')
-    given = os.environ.pop('BSRNN_RUN', '')                  # papermill's engine made a folder for the executed notebook
-    run = Run(given if given and not (Path(given)/'params.json').exists() else new_run_folder(name or kind))
+    run = Run(given or new_run_folder(name or kind))
+    run.lock()
     run.save('params.json', kind=kind, params=values, started=datetime.now().isoformat(timespec='milliseconds'), environment=environment())
     print(f'run folder: {run.folder}')
     return run

@@ -9,14 +9,14 @@ __all__ = ['l1_loss']
 import torch
 from .spectral import stft
 
-# %% ../nbs/30_loss.ipynb #e5986c24
+# %% ../nbs/30_loss.ipynb #6ee27350
 def l1_loss(
     estimate,    # Waveform (... l)
     target,      # The true waveform, the same shape
     n_fft=2048,  # STFT window, samples
     hop=512,     # STFT hop, samples
 ):
-    "Mean absolute error of real part, imaginary part and waveform, added (paper III-D); raises ValueError if the shapes differ."
+    "Mean absolute error of real part, imaginary part and waveform, added (the paper's objective); raises ValueError if the shapes differ."
     if estimate.shape!=target.shape: raise ValueError(f'estimate {tuple(estimate.shape)} and target {tuple(target.shape)} differ in shape')
     error = estimate.float()-target.float()
     E = torch.view_as_real(stft(error, n_fft, hop))          # the STFT is linear: one transform of the difference

@@ -12,9 +12,9 @@ from torch import nn
 
 from .bandseq import SeqNorm
 
-# %% ../nbs/22_maskest.ipynb #1d130491
+# %% ../nbs/22_maskest.ipynb #27c0676c
 class MaskEst(nn.Module):
-    "Draw a complex mask from every band's features (paper III-C)."
+    "Draw a complex mask from every band's features (paper: mask estimation module)."
     def __init__(self,
         widths,       # Bins in each band, low to high
         n_feats=128,  # Features per band, the paper's N

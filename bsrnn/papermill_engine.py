@@ -5,16 +5,16 @@
 # %% auto #0
 __all__ = ['add_output']
 
-# %% ../nbs/35_papermill.ipynb #290875a7
+# %% ../nbs/35_papermill.ipynb #cc9ecc5e
 import atexit
 import os
 import sys
 from pathlib import Path
 
-from .experiment import find_unfinished, new_run_folder
+from .experiment import new_run_folder
 from .workspace import _is_root
 
-# %% ../nbs/35_papermill.ipynb #247781cf
+# %% ../nbs/35_papermill.ipynb #ddfc0046
 _TWO = {'-p', '--parameters', '-r', '--parameters_raw'}                       # options with two values
 _NONE = {'--inject-input-path', '--inject-output-path', '--inject-paths', '--request-save-on-cell-execute', '--no-request-save-on-cell-execute',
          '--progress-bar', '--no-progress-bar', '--log-output', '--no-log-output', '--report-mode', '--no-report-mode', '--prepare-execute'}
@@ -27,6 +27,7 @@ def _parse(
     paths, params, args = [], {}, list(args)
     while args:
         word = args.pop(0)
+        if word[0:1]=='-' and word[1:2] not in ('', '-') and len(word)>2: args.insert(0, word[2:]); word = word[:2]     # -ptarget bass
         if word in _ASIDE: return None, {}
         if word in _TWO: params[args[0] if args else ''] = args[1] if len(args)>1 else ''; del args[:2]
         elif word in _NONE or word.startswith('--') and '=' in word: pass
@@ -34,7 +35,9 @@ def _parse(
         else: paths.append(word)
     return paths, params
 
-# %% ../nbs/35_papermill.ipynb #2028cbdf
+# %% ../nbs/35_papermill.ipynb #bed24b3e
+_refused = []  # the error with which the notebook refused its parameters
+
 def _own_notebook(path):
     "Is this a notebook in the `nbs` folder of a checkout of this project?"
     path = Path(path).resolve()
@@ -46,10 +49,14 @@ def _free(path):
     while free.exists(): n += 1; free = path.with_stem(f'{path.stem}-{n}')
     return free
 
-def _remove_if_refused(folder, notebook):
-    "Clear a run folder in which no run began."
-    if not (folder/'params.json').exists() and {p.name for p in folder.iterdir()}<={notebook.name}:
-        notebook.unlink(missing_ok=True); folder.rmdir()
+def _settle(folder, notebook):
+    "When papermill ends: move the executed notebook to the run it took up; clear the folder if the notebook refused to begin."
+    moved = folder/'moved'
+    if moved.exists():
+        if notebook.exists(): os.replace(notebook, _free(Path(moved.read_text())/notebook.name))
+        moved.unlink()
+    elif _refused and not (folder/'params.json').exists(): notebook.unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()): folder.rmdir()
 
 def add_output(
     args,  # papermill's arguments, without the program
@@ -58,19 +65,20 @@ def add_output(
     paths, params = _parse(args)
     if paths is None or len(paths)!=1 or not _own_notebook(paths[0]): return list(args)
     kind = Path(paths[0]).stem
-    old = find_unfinished(kind, params) if params.get('resume', '').lower()=='true' else None
-    folder = old.folder if old else new_run_folder(f'{kind}-{params["target"]}' if params.get('target', '').isidentifier() else kind)
-    notebook = _free(folder/f'{kind}.ipynb')
+    folder = new_run_folder(f'{kind}-{params["target"]}' if params.get('target', '').isidentifier() else kind)
+    notebook = folder/f'{kind}.ipynb'
     os.environ['BSRNN_RUN'] = str(folder)
-    atexit.register(_remove_if_refused, folder, notebook)
+    atexit.register(_settle, folder, notebook)
     quiet = [] if any(a in ('--progress-bar', '--no-progress-bar') for a in args) else ['--no-progress-bar']
     engine = [] if any(a.split('=')[0]=='--engine' for a in args) else ['--engine', 'bsrnn']
     return [*args, str(notebook), *engine, *quiet]
 
-# %% ../nbs/35_papermill.ipynb #cc9c1197
+# %% ../nbs/35_papermill.ipynb #98c8993d
 def _say_refusals(kind, error, trace, _then=sys.excepthook):
     "For an error of the user's, print its sentence; for others, what Python prints."
-    if getattr(error, 'ename', '')=='InputError': print(f'Error: {error.evalue}', file=sys.stderr)
+    if getattr(error, 'ename', '')=='InputError':
+        _refused.append(error)
+        print(f'Error: {error.evalue}', file=sys.stderr)
     else: _then(kind, error, trace)
 
 def _is_papermill():
@@ -83,8 +91,8 @@ def __getattr__(name):
     if _is_papermill():
         try: os.fstat(0)
         except OSError: sys.stdin = open(os.devnull)         # a closed stdin: papermill looks at it
-        args = add_output(sys.argv[1:])
-        if args!=sys.argv[1:]: sys.argv[1:], sys.excepthook = args, _say_refusals
+        paths, _ = _parse(sys.argv[1:])
+        if paths and _own_notebook(paths[0]): sys.argv[1:], sys.excepthook = add_output(sys.argv[1:]), _say_refusals
     class Engine(NBClientEngine):
         "papermill's engine, with what the notebook prints shown as it comes."
         @classmethod

@@ -5,18 +5,18 @@
 # %% auto #0
 __all__ = ['hann', 'overlap_add', 'separate', 'separate_file']
 
-# %% ../nbs/31_separate.ipynb #6952288b
+# %% ../nbs/31_separate.ipynb #75db8e4d
 from math import ceil, pi
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from .audio import read, write, resample
 from .workspace import InputError
 
-# %% ../nbs/31_separate.ipynb #72c57d78
+# %% ../nbs/31_separate.ipynb #bb00d510
 def hann(
     n,  # Length, samples
 ):
@@ -32,7 +32,7 @@ def overlap_add(
     batch=4,         # Segments that go through `f` together
     progress=False,  # Show a bar?
 ):
-    "Apply `f` to overlapping segments and cross-fade them; a song of one segment or less goes through whole (paper IV-B)."
+    "Apply `f` to overlapping segments and cross-fade them; a song of one segment or less goes through whole (the paper's inference)."
     if mixture.dim()!=2: raise ValueError(f'expected a mixture (c l): channels, samples; got {tuple(mixture.shape)}')
     if not 1<=hop<=segment: raise ValueError(f'hop {hop} and segment {segment}: expected 1 <= hop <= segment')
     w = hann(segment) if window is None else window.float()

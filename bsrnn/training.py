@@ -58,9 +58,9 @@ def learning_rate(
     if recipe.schedule=='cosine': return recipe.lr*rise*.5*(1+math.cos(math.pi*min(done, 1)))
     return recipe.lr*rise*.98**(step//(2*recipe.epoch_steps))
 
-# %% ../nbs/34_training.ipynb #ec2f9691
+# %% ../nbs/34_training.ipynb #0b31df15
 RECIPES = {  # preset -> how it is trained
-    'paper': Recipe(steps=1_000_000, batch=4, validate_minutes=60),
+    'paper': Recipe(steps=1_000_000, batch=2, validate_minutes=60),
     'small': Recipe(steps=500_000, batch=8, validate_minutes=30),
     'demo':  Recipe(minutes=14, batch=8, seconds=2, mono=True, gain_db=6, lr=3e-3, schedule='cosine', warmup=30, ema=.99, validate_minutes=1),
     'smoke': Recipe(steps=3, batch=2, seconds=1, mono=True, lr=3e-3, schedule='cosine', ema=.9, save_minutes=.01, segment=3, hop=3)}
@@ -72,14 +72,17 @@ def plan(
 ):
     "Name of the preset, its recipe, and one sentence of why."
     if preset!='auto': return preset, RECIPES[preset], f'preset "{preset}" as asked for'
-    if n_tracks>=50: return 'paper', RECIPES['paper'], f'{n_tracks} training tracks are enough for the full model of the paper; a GPU takes days for it, and without one `-p preset demo` is the way'
+    if n_tracks>=50: return 'paper', RECIPES['paper'], f'{n_tracks} training tracks are enough for the full model of the paper; that takes a GPU and days, so without one give -p preset demo'
     if is_demo: return 'demo', replace(RECIPES['demo'], minutes=4), 'no dataset in data/ and none given: a small model, four minutes on the demo songs'
     return 'demo', RECIPES['demo'], f'{n_tracks} training tracks are few: a small model, {RECIPES["demo"].minutes:g} minutes; the larger ones would learn them by heart'
 
-# %% ../nbs/34_training.ipynb #e2b3143b
-def fast_bf16() -> bool:
-    "Does this machine multiply bfloat16 in hardware?"
-    if torch.cuda.is_available(): return torch.cuda.is_bf16_supported()
+# %% ../nbs/34_training.ipynb #b56d0bce
+def fast_bf16(
+    device='auto',  # 'auto', 'cpu', 'cuda' or 'mps'
+) -> bool:
+    "Does this device multiply bfloat16 in hardware?"
+    if device=='mps': return False
+    if device!='cpu' and torch.cuda.is_available(): return torch.cuda.is_bf16_supported(including_emulation=False)
     return any(getattr(torch.cpu, name, lambda: False)() for name in ('_is_avx512_bf16_supported', '_is_amx_tile_supported'))
 
 def make_fabric(
@@ -89,7 +92,7 @@ def make_fabric(
     "Lightning Fabric on one device; raises `InputError` if the device is not there."
     if device=='cuda' and not torch.cuda.is_available(): raise InputError('device is "cuda", but torch sees no CUDA GPU; use auto or cpu')
     if device=='mps' and not torch.backends.mps.is_available(): raise InputError('device is "mps", but this machine has none; use auto or cpu')
-    if precision=='auto': precision = 'bfloat16' if fast_bf16() else 'float32'
+    if precision=='auto': precision = 'bfloat16' if fast_bf16(device) else 'float32'
     return Fabric(accelerator=device, devices=1, precision={'bfloat16': 'bf16-mixed', 'float32': '32-true'}[precision])
 
 # %% ../nbs/34_training.ipynb #b431472c
@@ -147,7 +150,7 @@ class Log:
             for k in ('loss', 'lr', 'valid_usdr', 'examples_per_second'): self.board.add_scalar(k, row[k], row['step'])
             self.board.flush()
 
-# %% ../nbs/34_training.ipynb #4d4f18cf
+# %% ../nbs/34_training.ipynb #a40f1e7c
 def fit(
     model,          # `BSRNN`
     mixer,          # `Mixer` over the training tracks
@@ -172,24 +175,27 @@ def fit(
     net, opt = fabric.setup(model, optimizer)
     log, c, loss_sum, count = Log(folder, state['step']), model.config, torch.zeros((), device=fabric.device), 0
     start, start_step = time.monotonic()-state['seconds'], state['step']
-    looked = saved = state['seconds']
+    next_look, next_save = (state['seconds']+60*m for m in (recipe.validate_minutes, recipe.save_minutes))
     share = lambda: max(state['seconds']/60/recipe.minutes if recipe.minutes else 0, state['step']/recipe.steps if recipe.steps else 0)
 
     def look():
         "Validate, log, keep the best."
-        nonlocal loss_sum, count
-        score = validate(average, valid, recipe, fabric)
+        nonlocal loss_sum, count, next_look
+        score, took = validate(average, valid, recipe, fabric), -state['seconds']
+        state['seconds'] = time.monotonic()-start; took += state['seconds']
+        next_look = state['seconds']+max(60*recipe.validate_minutes, 4*took)       # never more than a fifth of the time
         speed = (state['step']-start_step)*recipe.batch/max(time.monotonic()-began, 1e-9)
         log.add(step=state['step'], seconds=state['seconds'], loss=float(loss_sum)/max(count, 1), lr=opt.param_groups[0]['lr'], valid_usdr=score, examples_per_second=speed)
         loss_sum, count = torch.zeros_like(loss_sum), 0
-        if not valid or score>state['best']:
-            state.update(best=max(state['best'], score) if valid else state['best'], best_step=state['step'])
-            save_model(average, folder/'model.safetensors', step=state['step'], valid_usdr=score if valid else None, recipe=asdict(recipe))
+        if math.isnan(score) or score>state['best']:                               # nothing to score by: the last one
+            state.update(best=state['best'] if math.isnan(score) else score, best_step=state['step'])
+            save_model(average, folder/'model.safetensors', step=state['step'], valid_usdr=None if math.isnan(score) else score, recipe=asdict(recipe))
+        save_checkpoint(last, model, average, opt, state)
         bar.set_postfix_str(f'step {state["step"]}'+('' if math.isnan(score) else f', valid uSDR {score:.2f} dB'))
 
     began = time.monotonic()
     total = recipe.minutes*60 if recipe.minutes else recipe.steps
-    bar = tqdm(total=round(total), initial=round(min(share(), 1)*total), unit='s' if recipe.minutes else 'step', desc='training', disable=not progress, mininterval=2,
+    bar = tqdm(total=round(total), initial=round(min(share(), 1)*total), unit='s' if recipe.minutes else 'step', desc='training', disable=not progress, mininterval=max(2, (total if recipe.minutes else 7200)/300),
                bar_format='{desc} {percentage:3.0f}%|{bar:30}| {elapsed}<{remaining} {postfix}', dynamic_ncols=False)
     try:
         for mixture, target in (batches(mixer, recipe.batch, start=state['step']*recipe.batch) if share()<1 else []):
@@ -204,10 +210,9 @@ def fit(
             state['seconds'] = time.monotonic()-start
             bar.update(round(min(share(), 1)*total)-bar.n)
             if share()>=1: break
-            if state['seconds']-looked>=60*recipe.validate_minutes: look(); looked = time.monotonic()-start
-            if state['seconds']-saved>=60*recipe.save_minutes: save_checkpoint(last, model, average, opt, state); saved = state['seconds']
+            if state['seconds']>=next_look: look()
+            elif state['seconds']>=next_save: save_checkpoint(last, model, average, opt, state); next_save = state['seconds']+60*recipe.save_minutes
         if not log.rows or int(log.rows[-1]['step'])!=state['step']: look()
-        save_checkpoint(last, model, average, opt, state)
     except KeyboardInterrupt:
         save_checkpoint(last, model, average, opt, state)
         print(f'\nstopped at step {state["step"]}; the state is in {last}: run the same again with resume to go on'); raise
