@@ -112,14 +112,16 @@ def _av_read(path, start, frames, stream, run_in=8192):
             if pos>=stop: break
         return np.concatenate(got, 1) if got else np.zeros((s.channels, 0), np.float32)
 
-# %% ../nbs/01_audio.ipynb #0ac6ad76
+# %% ../nbs/01_audio.ipynb #3eb7e59e
 def resample(
     audio,      # Waveform (... l)
     rate_in,    # Its rate, Hz
     rate_out,   # Wanted rate, Hz
 ):
     "Band-limited resampling; the result is ceil(l*rate_out/rate_in) samples long."
-    return audio if rate_in==rate_out else _resample(audio, rate_in, rate_out)
+    if rate_in==rate_out: return audio
+    with torch.autocast(audio.device.type, enabled=False):   # never in bfloat16, wherever it is called
+        return _resample(audio.float(), rate_in, rate_out)
 
 def read(
     path,         # Audio file: whatever soundfile or FFmpeg's libraries decode

@@ -150,7 +150,7 @@ class Log:
             for k in ('loss', 'lr', 'valid_usdr', 'examples_per_second'): self.board.add_scalar(k, row[k], row['step'])
             self.board.flush()
 
-# %% ../nbs/34_training.ipynb #a40f1e7c
+# %% ../nbs/34_training.ipynb #ee392f55
 def fit(
     model,          # `BSRNN`
     mixer,          # `Mixer` over the training tracks
@@ -185,7 +185,8 @@ def fit(
         state['seconds'] = time.monotonic()-start; took += state['seconds']
         next_look = state['seconds']+max(60*recipe.validate_minutes, 4*took)       # never more than a fifth of the time
         speed = (state['step']-start_step)*recipe.batch/max(time.monotonic()-began, 1e-9)
-        log.add(step=state['step'], seconds=state['seconds'], loss=float(loss_sum)/max(count, 1), lr=opt.param_groups[0]['lr'], valid_usdr=score, examples_per_second=speed)
+        log.add(step=state['step'], seconds=state['seconds'], loss=float(loss_sum)/max(count, 1), lr=opt.param_groups[0]['lr'],
+                valid_usdr=score, examples_per_second=speed)
         loss_sum, count = torch.zeros_like(loss_sum), 0
         if math.isnan(score) or score>state['best']:                               # nothing to score by: the last one
             state.update(best=state['best'] if math.isnan(score) else score, best_step=state['step'])
@@ -193,31 +194,38 @@ def fit(
         save_checkpoint(last, model, average, opt, state)
         bar.set_postfix_str(f'step {state["step"]}'+('' if math.isnan(score) else f', valid uSDR {score:.2f} dB'))
 
-    began = time.monotonic()
-    total = recipe.minutes*60 if recipe.minutes else recipe.steps
-    bar = tqdm(total=round(total), initial=round(min(share(), 1)*total), unit='s' if recipe.minutes else 'step', desc='training', disable=not progress, mininterval=max(2, (total if recipe.minutes else 7200)/300),
-               bar_format='{desc} {percentage:3.0f}%|{bar:30}| {elapsed}<{remaining} {postfix}', dynamic_ncols=False)
+    began, bar = time.monotonic(), _bar(recipe, share(), progress)
     try:
         for mixture, target in (batches(mixer, recipe.batch, start=state['step']*recipe.batch) if share()<1 else []):
             for group in opt.param_groups: group['lr'] = learning_rate(recipe, state['step'], share())
             loss = l1_loss(net(mixture.to(fabric.device)), target.to(fabric.device), c.n_fft, c.hop)
             fabric.backward(loss)
             norm = fabric.clip_gradients(net, opt, max_norm=recipe.clip, error_if_nonfinite=False)
-            if not math.isfinite(norm): raise FloatingPointError(f'loss {float(loss):.3g} and gradient {float(norm):.3g} at step {state["step"]}; the last good state is in {last}. Try a lower lr')
+            if not math.isfinite(norm):
+                raise FloatingPointError(f'loss {float(loss):.3g}, gradient {float(norm):.3g} at step {state["step"]}; the last good state is in {last}. Try a lower lr')
             opt.step(); opt.zero_grad()
             state['step'] += 1; loss_sum += loss.detach(); count += 1
             _average(average, model, min(recipe.ema, (1+state['step'])/(10+state['step'])))
             state['seconds'] = time.monotonic()-start
-            bar.update(round(min(share(), 1)*total)-bar.n)
+            bar.update(round(min(share(), 1)*bar.total)-bar.n)
             if share()>=1: break
             if state['seconds']>=next_look: look()
-            elif state['seconds']>=next_save: save_checkpoint(last, model, average, opt, state); next_save = state['seconds']+60*recipe.save_minutes
+            elif state['seconds']>=next_save:
+                save_checkpoint(last, model, average, opt, state)
+                next_save = state['seconds']+60*recipe.save_minutes
         if not log.rows or int(log.rows[-1]['step'])!=state['step']: look()
     except KeyboardInterrupt:
         save_checkpoint(last, model, average, opt, state)
         print(f'\nstopped at step {state["step"]}; the state is in {last}: run the same again with resume to go on'); raise
     finally: bar.close()
     return {**state, 'best': None if math.isinf(state['best']) else state['best']}
+
+def _bar(recipe, share, progress):
+    "A bar over the time budget, or the steps, redrawn some hundred times in a run: a notebook keeps every redraw."
+    total = round(60*recipe.minutes) or recipe.steps
+    often = total/300 if recipe.minutes else 20
+    return tqdm(total=total, initial=round(min(share, 1)*total), desc='training', disable=not progress, mininterval=max(2, often),
+                bar_format='{desc} {percentage:3.0f}%|{bar:30}| {elapsed}<{remaining} {postfix}')
 
 def _average(average, model, decay):
     "Move the running average towards the model."

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['plot_wave', 'plot_spectrogram', 'plot_bands', 'plot_scores', 'listen', 'loudest']
 
-# %% ../nbs/03_viz.ipynb #3247fa4e
+# %% ../nbs/03_viz.ipynb #63f434af
 import base64
 from io import BytesIO
 
@@ -14,7 +14,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import soundfile as sf
 import torch
-from IPython.display import HTML
 
 from .audio import resample
 from .spectral import stft, hz_per_bin
@@ -86,7 +85,7 @@ def plot_scores(
     ax.set(ylabel=ylabel, title=label)
     return ax
 
-# %% ../nbs/03_viz.ipynb #ad089f7c
+# %% ../nbs/03_viz.ipynb #c4f5da0d
 def listen(
     audio,       # Waveform (c l) or (l)
     rate,        # Sample rate, Hz
@@ -94,6 +93,7 @@ def listen(
     seconds=6,   # What is longer is cut
 ):
     "A small player with the sound embedded as mp3; too loud sounds are turned down to full scale, quiet ones left alone."
+    from IPython.display import HTML                  # notebooks have it; scripts that only plot need not
     x = torch.as_tensor(audio).detach().cpu().float()
     x = (x[None] if x.dim()==1 else x)[:2, :int(seconds*rate)]
     x = x/max(1., x.abs().max().item() if x.numel() else 1.)
