@@ -54,10 +54,11 @@ def parameters():
         if tagged!=wanted: yield f'{p.name}: {tagged} cells tagged "parameters", expected {wanted}'
 
 def outputs():
-    "No saved error, no notebook over 1 MB."
+    "No saved error, no path of one machine, no notebook over 1 MB."
     for p, nb in notebooks.items():
         if p.stat().st_size>1e6: yield f'{p.name}: {p.stat().st_size/1e6:.1f} MB, expected at most 1'
         if any(o.output_type=='error' for c in code(nb) for o in c.outputs): yield f'{p.name}: an error is saved in it'
+        for path in re.findall(r'/(?:tmp|home|root|work|Users)/[^"\\\s]+', p.read_text(encoding='utf-8')): yield f'{p.name}: {path} is a path of one machine'
 
 def links():
     "Every file that the README or a notebook links to is there."

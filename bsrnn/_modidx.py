@@ -177,4 +177,5 @@ d = { 'settings': { 'branch': 'main',
                                  'bsrnn.workspace.make_folder': ('workspace.html#make_folder', 'bsrnn/workspace.py'),
                                  'bsrnn.workspace.outputs_dir': ('workspace.html#outputs_dir', 'bsrnn/workspace.py'),
                                  'bsrnn.workspace.project_root': ('workspace.html#project_root', 'bsrnn/workspace.py'),
+                                 'bsrnn.workspace.shown': ('workspace.html#shown', 'bsrnn/workspace.py'),
                                  'bsrnn.workspace.start_chapter': ('workspace.html#start_chapter', 'bsrnn/workspace.py')}}}

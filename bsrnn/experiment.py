@@ -6,7 +6,7 @@
 __all__ = ['check_params', 'environment', 'fingerprint', 'Run', 'runs', 'new_run_folder', 'find_unfinished', 'start_run',
            'newest_model']
 
-# %% ../nbs/33_experiment.ipynb #5a8e048e
+# %% ../nbs/33_experiment.ipynb #c467c5c3
 import ast
 import difflib
 import fcntl
@@ -22,7 +22,7 @@ from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
 
-from .workspace import InputError, _is_root, atomic, make_folder, outputs_dir, project_root
+from .workspace import InputError, _is_root, atomic, make_folder, outputs_dir, project_root, shown
 
 # %% ../nbs/33_experiment.ipynb #7976ebb1
 def _injected():
@@ -92,7 +92,7 @@ def fingerprint(
             h.update(f'{Path(at, f).relative_to(folder).as_posix()} {Path(at, f).stat().st_size}\n'.encode(errors='replace'))
     return h.hexdigest()[:16]
 
-# %% ../nbs/33_experiment.ipynb #9a7d8d72
+# %% ../nbs/33_experiment.ipynb #3bdfe4f6
 class Run:
     "One run: a folder under `outputs/` with params.json from its start and result.json from its end."
     def __init__(self,
@@ -141,7 +141,7 @@ class Run:
         while True:
             try: return fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                if time.monotonic()>end: raise InputError(f'{self.folder} is being written by another process; wait for it, or stop it') from None
+                if time.monotonic()>end: raise InputError(f'{shown(self.folder)} is being written by another process; wait for it, or stop it') from None
                 time.sleep(.2)
 
     def __repr__(self): return f'Run({self.folder.name}{"" if self.finished else ", unfinished"})'
@@ -191,13 +191,13 @@ def start_run(
         old.lock()
         for part in old.folder.rglob('.*-*'): part.unlink()  # what a killed process was writing
         if given: (Path(given)/'moved').write_text(str(old.folder))
-        print(f'taking up {old.folder}')
+        print(f'taking up {shown(old.folder)}')
         return old
     if values.get('resume'): print('no unfinished run with these parameters: starting a new one')
     run = Run(given or new_run_folder(name or kind))
     run.lock()
     run.save('params.json', kind=kind, params=values, started=datetime.now().isoformat(timespec='milliseconds'), environment=environment())
-    print(f'run folder: {run.folder}')
+    print(f'run folder: {shown(run.folder)}')
     return run
 
 # %% ../nbs/33_experiment.ipynb #d90af9a9
