@@ -83,7 +83,7 @@ def split_tracks(
         if len(valid)<n_valid and is_active(t, target): valid.append(t)
     return [t for t in tracks if t not in valid], valid
 
-# %% ../nbs/12_data.ipynb #d43b3dc4
+# %% ../nbs/12_data.ipynb #dd02afe7
 class Mixer(torch.utils.data.Dataset):
     "Endless random mixtures of the stems of some tracks; example i depends on the seed and i only (the paper's mixing)."
     def __init__(self,
@@ -91,7 +91,6 @@ class Mixer(torch.utils.data.Dataset):
         target,         # Stem to extract
         extra=(),       # Tracks of another dataset that may lend stems, too
         extra_share=.5, # Share of the segments that come from them
-        extra_target=True, # May they lend the target, too?
         seconds=3.,     # Length of an example
         gain_db=10.,    # Each source is rescaled by up to this, up or down, dB
         drop=.1,        # Probability that a source is left out
@@ -106,7 +105,6 @@ class Mixer(torch.utils.data.Dataset):
         names = sorted({k for t in tracks for k in t.stems})
         if target not in names: raise InputError(f'no training track has a stem "{target}"; they have {", ".join(names)}')
         self.sources, self.extra = ({k: [t for t in some if k in t.stems] for k in names} for some in (tracks, extra))
-        if not extra_target: self.extra[target] = []
         size = sum(8*t.frames*len(t.stems) for t in [*tracks, *extra])
         self.cache = {}
         if size<=memory_gb*1e9:
