@@ -173,69 +173,90 @@ def write(
         raise InputError(f'{path.name} cannot be written with {audio.shape[0]} channels at {rate} Hz ({e}); wav takes any rate') from None
     return path
 
-# %% ../nbs/01_audio.ipynb #c1f8fa55
+# %% ../nbs/01_audio.ipynb #5681fcf7
 SUFFIXES = {'.wav', '.flac', '.ogg', '.opus', '.mp3', '.m4a', '.aac', '.aif', '.aiff', '.mp4', '.webm', '.mkv'}
 DERIVED = {'mix', 'linear_mixture', 'accompaniment', 'instrumental'}  # sums of stems that some datasets carry: no stems
 STEM_STREAMS = ['mixture', 'drums', 'bass', 'other', 'vocals']  # MUSDB18's order in a .stem.mp4
 
+def _is_audio(file): return file.suffix.lower() in SUFFIXES and not file.name.startswith('.') and not file.name.lower().endswith('.stem.mp4') and file.is_file()
+
 def _stem_files(folder):
-    "Stem name -> file, for the audio files of a folder."
-    files = {}
-    for f in sorted(folder.iterdir(), key=lambda f: f.name.lower()):
-        if f.suffix.lower() not in SUFFIXES or f.name.startswith('.') or f.name.lower().endswith('.stem.mp4'): continue
+    "Stem name -> its files: one file per stem, or, where there is none, a subfolder per stem."
+    inside, stems = sorted(folder.iterdir(), key=lambda f: f.name.lower()), {}
+    for f in filter(_is_audio, inside):
         name = f.stem.lower()
         if name in DERIVED: continue
-        if name in files: raise InputError(f'{folder} has two files for "{name}": {files[name].name} and {f.name}; keep one')
-        files[name] = f
-    return files
+        if name in stems: raise InputError(f'{folder} has two files for "{name}": {stems[name][0].name} and {f.name}; keep one')
+        stems[name] = [f]
+    if not stems:
+        for d in inside:
+            if d.is_dir() and not d.name.startswith('.') and (files := sorted(filter(_is_audio, d.iterdir()))): stems[d.name.lower()] = files
+    return stems
 
 class Track:
     "One song on disk: a mixture and its stems, read in part or whole as stereo at one rate."
     def __init__(self,
         path,        # Folder of stems, or a MUSDB18 .stem.mp4
         rate=44100,  # Rate at which everything is read, Hz
+        table=None,  # Role -> names of the stems that play it, such as {'other': ['piano', 'guitar']}
     ):
-        self.path, self.rate = Path(path), rate
-        if self.path.is_dir(): self._files = {k: (f, 0) for k, f in _stem_files(self.path).items()}
-        elif self.path.name.lower().endswith('.stem.mp4'):
-            self._files = {k: (self.path, n) for n, k in enumerate(STEM_STREAMS)}
+        self.path, self.rate, self._frames = Path(path), rate, None
+        if self.path.is_dir(): found = {k: [(f, 0) for f in files] for k, files in _stem_files(self.path).items()}
+        elif self.path.name.lower().endswith('.stem.mp4'): found = {k: [(self.path, n)] for n, k in enumerate(STEM_STREAMS)}
         else: raise InputError(f'{self.path} is no track; expected a folder with one audio file per stem, or a .stem.mp4')
-        if not self.stems: raise InputError(f'{self.path} holds no stems; expected files such as vocals.wav, drums.flac')
         self.name = self.path.name[:-len('.stem.mp4')] if self.path.is_file() else self.path.name
-        self._frames = None
+        self._mixture, table = found.pop('mixture', None), table or {}
+        self._raw = [part for parts in found.values() for part in parts]               # every recording, once
+        roles = {role: [part for k in names for part in found.get(k, [])] for role, names in table.items()}
+        used = {k for names in table.values() for k in names}
+        self._parts = {k: parts for k, parts in {**{k: v for k, v in found.items() if k not in used}, **roles}.items() if parts}
+        if not self._parts: raise InputError(f'{self.path} holds no stems; expected files such as vocals.wav, drums.flac')
 
     @property
-    def stems(self) -> list: return [k for k in self._files if k!='mixture']
+    def stems(self) -> list: return list(self._parts)
+    @property
+    def files(self) -> list:
+        "All its audio files."
+        return sorted({f for f, _ in self._raw+(self._mixture or [])})
     @property
     def frames(self) -> int:
         "Length in samples at `rate`: that of the longest file; shorter ones count as silent after their end."
         if self._frames is None:
-            infos = [info(f, n) for f, n in self._files.values()]
-            for (f, _), i in zip(self._files.values(), infos):
+            infos = [(f, info(f, n)) for f, n in self._raw+(self._mixture or [])]
+            for f, i in infos:
                 if i.channels>2: raise InputError(f'{f} has {i.channels} channels; the files of a track are mono or stereo')
-            self._frames = max(ceil(i.frames*self.rate/i.rate) for i in infos)
+            self._frames = max(ceil(i.frames*self.rate/i.rate) for _, i in infos)
         return self._frames
     @property
     def seconds(self) -> float: return self.frames/self.rate
 
+    def has(self,
+        name,  # Name of a stem, or several joined by '+'
+    ) -> bool:
+        "Does it have this stem, or one of these?"
+        return any(k in self._parts for k in name.split('+'))
+
     def stem(self,
-        name,         # Name of a stem, or 'mixture'
+        name,         # Name of a stem, several joined by '+', or 'mixture'
         start=0,      # First sample
         frames=None,  # Samples; to the end if None
     ):
-        "One stem as (2 l); mono is copied to both channels, `frames` beyond the end come as silence."
-        if name=='mixture' and name not in self._files: return self.mixture(start, frames)
-        if name not in self._files:
-            raise InputError(f'track "{self.name}" has no stem "{name}"; it has {", ".join(self.stems)}')
-        n = max(0, self.frames-start) if frames is None else frames
-        f, stream = self._files[name]
-        x, _ = read(f, start, n, self.rate, stream)
-        if x.shape[0]==1: x = repeat(x, '1 l -> 2 l')
-        return torch.nn.functional.pad(x, (0, n-x.shape[1]))
+        "One stem, or the sum of several, as (2 l); mono is copied to both channels, `frames` beyond the end come as silence."
+        if name=='mixture': return self.mixture(start, frames)
+        if not self.has(name): raise InputError(f'track "{self.name}" has no stem "{name}"; it has {", ".join(self.stems)}')
+        return self._sum([part for k in name.split('+') for part in self._parts.get(k, [])], start, frames)
 
     def mixture(self, start=0, frames=None):
-        "The mixture as (2 l): its file if there is one, else the sum of the stems."
-        if 'mixture' in self._files: return self.stem('mixture', start, frames)
-        return sum(self.stem(k, start, frames) for k in self.stems)
+        "The mixture as (2 l): its file if there is one, else the sum of everything recorded."
+        return self._sum(self._mixture or self._raw, start, frames)
+
+    def _sum(self, parts, start, frames):
+        n = max(0, self.frames-start) if frames is None else frames
+        return sum(self._part(f, stream, start, n) for f, stream in parts)
+
+    def _part(self, file, stream, start, frames):
+        x, _ = read(file, start, frames, self.rate, stream)
+        if x.shape[0]==1: x = repeat(x, '1 l -> 2 l')
+        return torch.nn.functional.pad(x, (0, frames-x.shape[1])) if x.shape[1]<frames else x
 
     def __repr__(self): return f'Track({self.name!r}, {self.seconds:.1f} s, {", ".join(self.stems)})'
