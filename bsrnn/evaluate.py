@@ -95,7 +95,7 @@ def summary(
             f'handing in the mixture scores {scored.mixture_usdr.mean():.2f} dB, '
             f'so the model is {abs(better):.2f} dB {"better" if better>0 else "worse"} than doing nothing{silent}')
 
-# %% ../nbs/32_evaluate.ipynb #da89be31
+# %% ../nbs/32_evaluate.ipynb #1e0c2ed3
 def evaluate_tracks(
     f,          # Callable: mixture (c l) and its rate to the estimate (c l)
     tracks,     # Tracks to score it on
@@ -110,7 +110,7 @@ def evaluate_tracks(
         mixture = t.mixture(0, n)
         estimate = f(mixture, t.rate)
         if keep: keep(t, mixture, estimate)
-        if target in t.stems: scores = score(t.stem(target, 0, n), estimate, mixture, t.rate)
+        if t.has(target): scores = score(t.stem(target, 0, n), estimate, mixture, t.rate)
         else: scores = dict(note=f'not scored, it has no stem "{target}"')
         rows.append((t.name, target, scores))
     return score_table(rows)

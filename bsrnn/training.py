@@ -6,7 +6,7 @@
 __all__ = ['RECIPES', 'Recipe', 'learning_rate', 'plan', 'fast_bf16', 'make_fabric', 'validate', 'save_checkpoint',
            'load_checkpoint', 'Log', 'fit']
 
-# %% ../nbs/34_training.ipynb #e9f9c086
+# %% ../nbs/34_training.ipynb #95d86a84
 import copy
 import csv
 import math
@@ -18,14 +18,14 @@ import torch
 from lightning_fabric import Fabric
 from tqdm import tqdm
 
-from .data import batches
 from .evaluate import usdr
 from .loss import l1_loss
+from .mixing import batches
 from .separate import separate
 from .weights import save_model
 from .workspace import InputError, atomic
 
-# %% ../nbs/34_training.ipynb #deeea32d
+# %% ../nbs/34_training.ipynb #3785abaa
 @dataclass(frozen=True)
 class Recipe:
     "How to train: every number of a run beside the model's and the data's."
@@ -33,9 +33,9 @@ class Recipe:
     steps:int=0               # Steps; 0: no limit
     batch:int=8               # Examples in a step
     seconds:float=3.          # Length of an example, s
-    mono:bool=False           # Examples of one channel? (see chapter 12)
-    gain_db:float=10.         # Each source is rescaled by up to this, up or down, dB
-    drop:float=.1             # Probability that a source is left out
+    augment:str='paper'       # What is done to every source, a name in `augment.AUGMENTATIONS`
+    sampling:str='uniform'    # Where examples come from: 'sad', salient segments only, or 'uniform', anywhere
+    remix:float=1.            # Probability that every source comes from its own song; else all from one place
     lr:float=1e-3             # Learning rate at its highest
     schedule:str='paper'      # 'paper': x0.98 every two epochs; 'cosine': down to 0 at the end
     epoch_steps:int=10000     # Steps that count as an epoch for the paper's schedule
@@ -58,23 +58,24 @@ def learning_rate(
     if recipe.schedule=='cosine': return recipe.lr*rise*.5*(1+math.cos(math.pi*min(done, 1)))
     return recipe.lr*rise*.98**(step//(2*recipe.epoch_steps))
 
-# %% ../nbs/34_training.ipynb #0b31df15
+# %% ../nbs/34_training.ipynb #05b1c48a
 RECIPES = {  # preset -> how it is trained
-    'paper': Recipe(steps=1_000_000, batch=2, validate_minutes=60),
-    'small': Recipe(steps=500_000, batch=8, validate_minutes=30),
-    'demo':  Recipe(minutes=14, batch=8, seconds=2, mono=True, gain_db=6, lr=3e-3, schedule='cosine', warmup=30, ema=.99, validate_minutes=1),
-    'smoke': Recipe(steps=3, batch=2, seconds=1, mono=True, lr=3e-3, schedule='cosine', ema=.9, save_minutes=.01, segment=3, hop=3)}
+    'paper': Recipe(steps=1_000_000, batch=2, sampling='sad', validate_minutes=60),
+    'small': Recipe(steps=500_000, batch=8, augment='public', validate_minutes=30),
+    'demo':  Recipe(minutes=14, batch=8, seconds=2, augment='quick', lr=3e-3, schedule='cosine', warmup=30, ema=.99, validate_minutes=1),
+    'smoke': Recipe(steps=3, batch=2, seconds=1, augment='quick', lr=3e-3, schedule='cosine', ema=.9, save_minutes=.01, segment=3, hop=3)}
 
 def plan(
     preset,   # 'auto', or one of `RECIPES`
     n_tracks, # Training tracks there are
+    hours,    # Hours of music in them
     is_demo,  # Are they the demo songs?
 ):
     "Name of the preset, its recipe, and one sentence of why."
     if preset!='auto': return preset, RECIPES[preset], f'preset "{preset}" as asked for'
-    if n_tracks>=50: return 'paper', RECIPES['paper'], f'{n_tracks} training tracks are enough for the full model of the paper; that takes a GPU and days, so without one give -p preset demo'
+    if n_tracks>=50 and hours>1: return 'paper', RECIPES['paper'], f'{n_tracks} training tracks are enough for the full model of the paper; that takes a GPU and days, so without one give -p preset demo'
     if is_demo: return 'demo', replace(RECIPES['demo'], minutes=4), 'no dataset in data/ and none given: a small model, four minutes on the demo songs'
-    return 'demo', RECIPES['demo'], f'{n_tracks} training tracks are few: a small model, {RECIPES["demo"].minutes:g} minutes; the larger ones would learn them by heart'
+    return 'demo', RECIPES['demo'], f'{n_tracks} training tracks, {60*hours:.0f} minutes of music, are little: a small model, {RECIPES["demo"].minutes:g} minutes; the larger ones would learn them by heart'
 
 # %% ../nbs/34_training.ipynb #b56d0bce
 def fast_bf16(
