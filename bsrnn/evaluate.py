@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['usdr', 'museval_metrics', 'csdr_frames', 'csdr', 'score', 'score_table', 'summary', 'evaluate_tracks']
 
-# %% ../nbs/32_evaluate.ipynb #25830ee5
+# %% ../nbs/32_evaluate.ipynb #1b42aeeb
 import importlib.util
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import torch
 from tqdm import tqdm
 
 from .audio import SILENT
+from .workspace import InputError
 
 # %% ../nbs/32_evaluate.ipynb #aca96dd7
 def usdr(
@@ -95,7 +96,7 @@ def summary(
             f'handing in the mixture scores {scored.mixture_usdr.mean():.2f} dB, '
             f'so the model is {abs(better):.2f} dB {"better" if better>0 else "worse"} than doing nothing{silent}')
 
-# %% ../nbs/32_evaluate.ipynb #1e0c2ed3
+# %% ../nbs/32_evaluate.ipynb #61e955c0
 def evaluate_tracks(
     f,          # Callable: mixture (c l) and its rate to the estimate (c l)
     tracks,     # Tracks to score it on
@@ -107,10 +108,10 @@ def evaluate_tracks(
     rows = []
     for t in tqdm(tracks, 'separating and scoring'):
         n = min(t.frames, int(seconds*t.rate)) if seconds else t.frames
-        mixture = t.mixture(0, n)
+        try: mixture, reference = t.mixture(0, n), t.stem(target, 0, n) if t.has(target) else None
+        except InputError as e: rows.append((t.name, target, dict(note=f'not scored, {e}'))); continue   # a damaged file
         estimate = f(mixture, t.rate)
         if keep: keep(t, mixture, estimate)
-        if t.has(target): scores = score(t.stem(target, 0, n), estimate, mixture, t.rate)
-        else: scores = dict(note=f'not scored, it has no stem "{target}"')
+        scores = dict(note=f'not scored, it has no stem "{target}"') if reference is None else score(reference, estimate, mixture, t.rate)
         rows.append((t.name, target, scores))
     return score_table(rows)

@@ -66,7 +66,7 @@ def check_params(
             raise InputError(f'unknown parameter "{name}"' + (f', did you mean "{near[0]}"?' if near else ';') + f' This notebook has: {", ".join(rules)}')
     return SimpleNamespace(**{k: _check_one(k, values[k], rule) for k, rule in rules.items()})
 
-# %% ../nbs/33_experiment.ipynb #e7841916
+# %% ../nbs/33_experiment.ipynb #5e323da6
 def environment() -> dict:
     "What the code was: git commit (with '+' if there were uncommitted changes), versions, machine."
     def git(*args):
@@ -89,7 +89,8 @@ def fingerprint(
     for at, folders, files in os.walk(folder, followlinks=True):
         folders[:] = sorted(d for d in folders if not d.startswith('.'))
         for f in sorted(f for f in files if not f.startswith('.')):
-            h.update(f'{Path(at, f).relative_to(folder).as_posix()} {Path(at, f).stat().st_size}\n'.encode(errors='replace'))
+            size = Path(at, f).stat().st_size if Path(at, f).exists() else 'missing'      # a link that leads nowhere
+            h.update(f'{Path(at, f).relative_to(folder).as_posix()} {size}\n'.encode(errors='replace'))
     return h.hexdigest()[:16]
 
 # %% ../nbs/33_experiment.ipynb #3bdfe4f6

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from .augment import augmentation
 from .workspace import InputError
 
-# %% ../nbs/15_mixing.ipynb #5796ac76
+# %% ../nbs/15_mixing.ipynb #0a556172
 class Mixer(torch.utils.data.Dataset):
     "Endless random mixtures of the stems of some tracks; example i depends on the seed and i only (the paper's dynamic mixing)."
     def __init__(self,
@@ -44,7 +44,7 @@ class Mixer(torch.utils.data.Dataset):
         self._decode([*tracks, *extra], memory_gb, progress)
         self.sources, self.extra = ({k: self._usable(some, k) for k in self.names} for some in (tracks, extra))
         for k in self.members:
-            if not self.sources[k]: raise InputError(f'no training track has a salient segment of "{k}"; use uniform sampling, or lower the floor in prepare')
+            if not self.sources[k]: raise InputError(f'no training track has a salient segment of "{k}": it is silent, or too short; use uniform sampling, or other thresholds in prepare')
         self.share = {k: 1. if k in self.members else len(v)/len(tracks) for k, v in self.sources.items()}
         self.whole = [t for t in tracks if any(t in self.sources[k] for k in self.members)]
 
@@ -76,6 +76,7 @@ class Mixer(torch.utils.data.Dataset):
         whole = self.cache.get((track.path, name))
         try: x = track.stem(name, start, frames) if whole is None else whole[:, start:start+frames]
         except InputError as e: return self._warn(track, name, e)
+        if x.shape[0]!=2: return self._warn(track, name, f'it has {x.shape[0]} channels now')
         if not x.isfinite().all(): return self._warn(track, name, f'NaN or infinite samples around second {start/track.rate:.1f}')
         return torch.nn.functional.pad(x, (0, frames-x.shape[1])) if x.shape[1]<frames else x
 
@@ -114,7 +115,7 @@ class Mixer(torch.utils.data.Dataset):
         peak = max(mixture.abs().max(), target.abs().max(), torch.tensor(1e-3))   # the floor: silence stays silent
         return mixture/peak, target/peak                                          # (c l) each
 
-# %% ../nbs/15_mixing.ipynb #8470db4c
+# %% ../nbs/15_mixing.ipynb #5777eddf
 def batches(
     mixer,       # A `Mixer`
     batch_size,  # Examples in a batch
@@ -123,6 +124,7 @@ def batches(
 ):
     "An endless loader of (mixture, target), each (b c l), from example number `start` on."
     if workers<0: workers = 0 if mixer.cache else max(1, (os.cpu_count() or 2)-1)
-    sampler = range(start, len(mixer))
-    return torch.utils.data.DataLoader(mixer, batch_size, sampler=sampler, num_workers=workers, drop_last=True,
-                                       prefetch_factor=4 if workers else None, persistent_workers=workers>0)
+    loader = torch.utils.data.DataLoader(mixer, batch_size, sampler=range(start, len(mixer)), num_workers=workers, drop_last=True,
+                                         prefetch_factor=4 if workers else None)
+    try: yield from loader
+    except InputError as e: raise InputError(str(e).rsplit('InputError: ', 1)[-1].strip()) from None      # torch adds the worker's traceback

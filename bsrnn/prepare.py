@@ -6,7 +6,7 @@
 __all__ = ['inspect_track', 'alike', 'dataset_folder', 'inspect_tracks', 'find_copies', 'salient', 'load_segments',
            'prepare_dataset', 'segments_for']
 
-# %% ../nbs/13_prepare.ipynb #7645e791
+# %% ../nbs/13_prepare.ipynb #8cb378eb
 import hashlib
 import json
 import os
@@ -19,11 +19,11 @@ import torch
 from tqdm import tqdm
 
 from .audio import SILENT, Track, info
-from .data import find_tracks, split_tracks
-from .sad import chunk_energies, read_sad, sad_path, salient_chunks, salient_starts, write_sad
+from .data import find_tracks, split_tracks, subset_folder
+from .sad import chunk_energies, chunk_step, read_sad, salient_chunks, salient_starts, write_sad
 from .workspace import InputError, atomic, data_dir, make_folder
 
-# %% ../nbs/13_prepare.ipynb #e267f2b3
+# %% ../nbs/13_prepare.ipynb #ede4cc6d
 def _stats(x, s, chunk):
     "Add a block of a stem (c l) to its statistics."
     bad = ~x.isfinite()
@@ -40,7 +40,7 @@ def inspect_track(
     chunk_s=.6,  # Length of a chunk, s
 ) -> dict:
     "What there is to know about a track: statistics of each stem, loudness curve, the sum's error, and problems in words."
-    chunk, blank = round(chunk_s*track.rate), dict(energies=[], peak=0., clipped=0, nonfinite=0)
+    chunk, blank = max(1, round(chunk_s*track.rate)), dict(energies=[], peak=0., clipped=0, nonfinite=0)
     stems, mix = {k: json.loads(json.dumps(blank)) for k in track.stems}, json.loads(json.dumps(blank))
     error = energy = 0.
     for start in range(0, track.frames, 20*chunk):
@@ -80,37 +80,54 @@ def alike(
     a, b = np.asarray(a[:n]), np.asarray(b[:n])
     loud = (a>1e-3*a.max()) & (b>1e-3*b.max())
     if loud.sum()<max(5, .2*n): return False
-    d = 10*np.log10(a[loud]/b[loud])
-    return bool(np.abs(d-np.median(d)).max()<db)
+    a, b = 10*np.log10(a[loud]), 10*np.log10(b[loud])
+    if np.ptp(a)<3*db or np.ptp(b)<3*db: return False                          # steady sounds are all alike
+    return bool(np.abs(a-b-np.median(a-b)).max()<db)
 
-# %% ../nbs/13_prepare.ipynb #2cfd1021
+# %% ../nbs/13_prepare.ipynb #aff5030b
 def dataset_folder(
     root,  # Dataset folder
 ) -> Path:
     "Where lists and reports of a dataset live: data/sad/<its name>; another dataset of the same name gets a suffix."
     root = Path(root).resolve()
     for folder in [data_dir()/'sad'/root.name, data_dir()/'sad'/f'{root.name}-{hashlib.sha256(str(root).encode()).hexdigest()[:6]}']:
-        note = folder/'dataset.json'
-        if not note.exists():
-            with atomic(note) as part: part.write_text(json.dumps(dict(path=str(root)))+'\n')
-        if json.loads(note.read_text())['path']==str(root): return folder
+        note = _read_json(folder/'dataset.json')
+        if not note: _write_json(folder/'dataset.json', dict(path=str(root)))
+        if not note or note['path']==str(root): return folder
     raise InputError(f'{folder} belongs to another dataset; remove it')
 
+def _read_json(path):
+    "A dictionary from a file; empty if there is none, or it is damaged."
+    try: return dict(json.loads(path.read_text(encoding='utf-8')))
+    except (OSError, ValueError, TypeError): return {}
+
+def _write_json(path, values):
+    try:
+        with atomic(path) as part: part.write_text(json.dumps(values)+'\n', encoding='utf-8')
+    except OSError as e: raise InputError(f'{path} cannot be written ({e.strerror}); lists and reports can be kept elsewhere with BSRNN_DATA') from None
+
+def _report_path(folder, track):
+    "Where a track's report lies; names that are too long for a file are hashed."
+    name = track.name if len(track.name.encode(errors='replace'))<200 else hashlib.sha256(track.name.encode(errors='replace')).hexdigest()
+    return Path(folder)/f'{name}.json'
+
 def _key(track, chunk_s):
-    return [1, chunk_s, track.rate, track.stems, [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in track.files]]
+    "What a report depends on: a file's name, size and date, and which stem it plays."
+    state = lambda f: [f.name, f.stat().st_size, f.stat().st_mtime_ns]
+    return [2, chunk_s, track.rate, {k: [[*state(f), n] for f, n in parts] for k, parts in sorted(track._parts.items())}, [state(f) for f in track.files]]
+
+def _saved(track, path, chunk_s):
+    "A track's report, if it is there and still holds."
+    saved = _read_json(path)
+    try: return saved['report'] if saved and saved['key']==json.loads(json.dumps(_key(track, chunk_s))) else None
+    except (OSError, KeyError): return None
 
 def _report(track, path, chunk_s):
-    "A track's report from its file if it still holds, else anew."
-    try:
-        key = _key(track, chunk_s)
-        if path.exists():
-            try: saved = json.loads(path.read_text(encoding='utf-8'))
-            except ValueError: saved = {}
-            if saved.get('key')==key: return saved['report']
-        report = inspect_track(track, chunk_s)
-        with atomic(path) as part: part.write_text(json.dumps(dict(key=key, report=report)), encoding='utf-8')
-        return report
+    "Look at a track and keep the report."
+    try: key, report = _key(track, chunk_s), inspect_track(track, chunk_s)
     except (InputError, OSError) as e: return dict(name=track.name, problems=[f'unreadable: {e}'], error=str(e))
+    _write_json(path, dict(key=key, report=report))
+    return report
 
 def inspect_tracks(
     tracks,         # Tracks
@@ -121,11 +138,13 @@ def inspect_tracks(
 ) -> list:
     "The reports of tracks, in their order; those that are there already are not made again."
     make_folder(Path(folder))
-    jobs = [(t, Path(folder)/f'{t.name}.json') for t in tracks]
-    fresh = sum(not p.exists() for _, p in jobs)
-    n = max(1, min(fresh//2, (os.cpu_count() or 1) if workers<0 else workers))   # a process takes seconds to start
-    results = joblib.Parallel(n_jobs=n, return_as='generator')(joblib.delayed(_report)(t, p, chunk_s) for t, p in jobs)
-    return list(tqdm(results, 'looking at tracks', total=len(jobs), disable=not progress))
+    paths = [_report_path(folder, t) for t in tracks]
+    reports = [_saved(t, p, chunk_s) for t, p in zip(tracks, paths)]
+    missing = [i for i, r in enumerate(reports) if r is None]
+    n = max(1, min(len(missing)//2, (os.cpu_count() or 1) if workers<0 else workers))   # a process takes seconds to start
+    results = joblib.Parallel(n_jobs=n, return_as='generator')(joblib.delayed(_report)(tracks[i], paths[i], chunk_s) for i in missing)
+    for i, r in zip(missing, tqdm(results, 'looking at tracks', total=len(tracks), initial=len(tracks)-len(missing), disable=not progress)): reports[i] = r
+    return reports
 
 # %% ../nbs/13_prepare.ipynb #af40b343
 def find_copies(
@@ -135,7 +154,7 @@ def find_copies(
     good = [r for r in reports if 'error' not in r]
     return [(a['name'], b['name']) for i, a in enumerate(good) for b in good[i+1:] if alike(a['loudness'], b['loudness'])]
 
-# %% ../nbs/13_prepare.ipynb #e8b062d9
+# %% ../nbs/13_prepare.ipynb #262d852e
 def salient(
     report,       # A track's report
     stem,         # Stem
@@ -158,12 +177,12 @@ def load_segments(
     "Lists as `mixing.Mixer` takes them: stem -> track name -> segments. A stem without a list is left out."
     found = {}
     for k in stems:
-        paths = [p for p in (Path(folder)/f'{k}_train.txt', Path(folder)/f'{k}_valid.txt') if p.is_file()]
+        paths = [p for p in (Path(folder)/f'{k}_valid.txt', Path(folder)/f'{k}_train.txt') if p.is_file()]     # the last one wins
         if paths: found[k] = {name: some for p in paths for name, some in read_sad(p).items()}
     if not found: raise InputError(f'{folder} holds no lists for {", ".join(stems)}; expected files such as {stems[0]}_train.txt')
     return found
 
-# %% ../nbs/13_prepare.ipynb #386051d7
+# %% ../nbs/13_prepare.ipynb #b842137d
 def prepare_dataset(
     root,           # Dataset folder
     table=None,     # Role -> names of the stems that play it
@@ -178,22 +197,28 @@ def prepare_dataset(
     progress=True,  # Show bars?
 ):
     "Look at all tracks, write the lists <stem>_<subset>.txt; returns a table of the tracks and the folder of the lists."
-    folder, rows, everything = dataset_folder(root), [], []
+    chunk_step(n_chunks, overlap)                                             # refused now rather than after an hour
+    folder, rows, everything, lists = dataset_folder(root), [], [], {}
+    settings = dict(n_valid=n_valid, seconds=seconds, n_chunks=n_chunks, overlap=overlap, quantile=quantile, floor=floor, share=share)
+    own_valid = subset_folder(root, 'valid')
     for subset in ('train', 'valid', 'test'):
-        if subset=='valid' and not (Path(root)/'valid').is_dir(): continue
+        if subset=='valid' and not own_valid: continue
         tracks = find_tracks(root, subset, table=table)
         reports = inspect_tracks(tracks, folder/subset, seconds/n_chunks, workers, progress)
         good = {r['name']: r for r in reports if 'error' not in r}
         for stem in sorted({k for r in good.values() for k in r['stems']}):
-            lists = {name: salient(r, stem, n_chunks, overlap, quantile, floor, share) for name, r in good.items()}
+            found = {name: salient(r, stem, n_chunks, overlap, quantile, floor, share) for name, r in good.items()}
             some = [t for t in tracks if t.name in good]
-            held = {t.name for t in split_tracks(some, stem, n_valid)[1]} if subset=='train' and not (Path(root)/'valid').is_dir() else set()
-            write_sad(folder/f'{stem}_{subset}.txt', {k: v for k, v in lists.items() if k not in held})
-            if held: write_sad(folder/f'{stem}_valid.txt', {k: v for k, v in lists.items() if k in held})
+            able = sum(stem in r['stems'] and stem not in r['silent'] for r in good.values())
+            held = {t.name for t in split_tracks(some, stem, min(n_valid, max(0, able-1)))[1]} if subset=='train' and not own_valid else set()
+            lists[f'{stem}_{subset}.txt'] = {k: v for k, v in found.items() if k not in held}
+            if held: lists[f'{stem}_valid.txt'] = {k: v for k, v in found.items() if k in held}
         rows += [_row(subset, r) for r in reports]; everything += reports
-    copies = find_copies(everything)
-    table = pd.DataFrame(rows)
-    for a, b in copies: table.loc[table.track.isin([a, b]), 'problems'] += f'; "{a}" and "{b}" are the same song'
+    for old in set(_read_json(folder/'dataset.json').get('lists', []))-set(lists): (folder/old).unlink(missing_ok=True)
+    for name, some in lists.items(): write_sad(folder/name, some)
+    _write_json(folder/'dataset.json', dict(path=str(Path(root).resolve()), lists=sorted(lists), settings=settings))
+    table = pd.DataFrame(rows, columns=['subset', 'track', 'seconds', 'stems', 'rates', 'silent', 'sum_db', 'clipped', 'nonfinite', 'problems'])
+    for a, b in find_copies(everything): table.loc[table.track.isin([a, b]), 'problems'] += f'; "{a}" and "{b}" are the same song'
     table['problems'] = table.problems.str.removeprefix('; ')
     return table, folder
 
@@ -202,7 +227,7 @@ def _row(subset, r):
     return dict(subset=subset, track=r['name'], seconds=round(r['seconds'], 1), stems=', '.join(r['stems']), rates=', '.join(map(str, r['rates'])), silent=', '.join(r['silent']),
                 sum_db=r['sum_db'], clipped=r['clipped'], nonfinite=r['nonfinite'], problems='; '.join(r['problems']))
 
-# %% ../nbs/13_prepare.ipynb #9a8bd651
+# %% ../nbs/13_prepare.ipynb #3b507641
 def segments_for(
     root,      # Dataset folder
     tracks,    # Tracks that are to be trained on
@@ -215,6 +240,8 @@ def segments_for(
         if not Path(lists).is_dir(): raise InputError(f'sad_lists "{lists}" is not a folder; expected one with files such as {stems[0]}_train.txt')
         return load_segments(lists, stems)
     folder = dataset_folder(root)
-    there = all((folder/'train'/f'{t.name}.json').is_file() for t in tracks) and all((folder/f'{k}_train.txt').is_file() for k in stems)
-    if not there: prepare_dataset(root, table)
+    note = _read_json(folder/'dataset.json')
+    chunk_s = note['settings']['seconds']/note['settings']['n_chunks'] if 'settings' in note else 0.
+    fresh = all(f'{k}_train.txt' in note.get('lists', []) and (folder/f'{k}_train.txt').is_file() for k in stems)
+    if not fresh or any(_saved(t, _report_path(folder/'train', t), chunk_s) is None for t in tracks): prepare_dataset(root, table, **note.get('settings', {}))
     return load_segments(folder, stems)
