@@ -48,15 +48,16 @@ def _check_file(path):
     if empty: raise InputError(f'{path} is an empty file; expected audio')
     return path
 
-# %% ../nbs/01_audio.ipynb #b0be7ac2
+# %% ../nbs/01_audio.ipynb #f31abcac
 def _exact_clock(c, s): return 'mp4' in c.format.name and s.time_base is not None and s.time_base*s.rate<=1
 
 def _av_info(path, stream):
-    "Rate, channels, length of one stream; the length is counted by decoding where the container does not say."
+    "Rate, channels, length of one stream; the length is counted by decoding if the container does not say."
     with av.open(str(path.resolve())) as c:            # an absolute path: FFmpeg takes "name:" for a protocol
         if not c.streams.audio: raise InputError(f'{path} has no audio in it')
         if stream>=len(c.streams.audio):
-            raise InputError(f'{path} has {len(c.streams.audio)} audio streams; stream {stream} was asked for (they count from 0)')
+            raise InputError(f'{path} has {len(c.streams.audio)} audio streams; '
+                             f'stream {stream} was asked for (they count from 0)')
         s = c.streams.audio[stream]
         if _exact_clock(c, s) and s.duration: frames = int(s.duration*s.time_base*s.rate)
         else: frames = sum(f.samples for f in c.decode(s))
@@ -73,7 +74,7 @@ def info(
 
 @lru_cache(10_000)
 def _info(path, stream, mtime, size):
-    "`info`, remembered for as long as the file does not change: counting samples may mean decoding all of it."
+    "`info`, remembered as long as the file does not change: counting samples may mean decoding all of it."
     try:
         i = sf.info(str(path))
         return AudioInfo(i.samplerate, i.channels, i.frames, 1, 'soundfile')
@@ -81,15 +82,17 @@ def _info(path, stream, mtime, size):
     except (sf.LibsndfileError, TypeError): pass     # TypeError: soundfile wants to be told what a .raw is
     try: return _av_info(path, stream)
     except av.FFmpegError as e:
-        raise InputError(f'{path} cannot be decoded as audio ({e.strerror or e}); expected wav, flac, ogg, opus, mp3, m4a or mp4') from None
+        raise InputError(f'{path} cannot be decoded as audio ({e.strerror or e}); '
+                         'expected wav, flac, ogg, opus, mp3, m4a or mp4') from None
 
-# %% ../nbs/01_audio.ipynb #1785ab99
+# %% ../nbs/01_audio.ipynb #4716b717
 def _sf_read(path, start, frames, run_in=8192):
     with sf.SoundFile(str(path)) as f:
         lossy = f.format in ('OGG', 'MPEG', 'MP3')
         first = max(0, min(start, f.frames)-run_in*lossy)
         f.seek(first)
-        return np.ascontiguousarray(f.read(start+frames-first, dtype='float32', always_2d=True)[start-first:].T)
+        return np.ascontiguousarray(
+            f.read(start+frames-first, dtype='float32', always_2d=True)[start-first:].T)
 
 def _to_float(frame):
     "One decoded frame as float32 (c l)."
@@ -113,7 +116,7 @@ def _av_read(path, start, frames, stream, run_in=8192):
             if pos>=stop: break
         return np.concatenate(got, 1) if got else np.zeros((s.channels, 0), np.float32)
 
-# %% ../nbs/01_audio.ipynb #3eb7e59e
+# %% ../nbs/01_audio.ipynb #08e4bd72
 def resample(
     audio,      # Waveform (... l)
     rate_in,    # Its rate, Hz
@@ -131,25 +134,26 @@ def read(
     rate=None,    # Wanted sample rate, Hz; the file's own if None
     stream=0,     # Which audio stream, where the file holds several
 ):
-    "Read an audio file, or a part of it, as float32 `(c l)` with its rate in Hz; raises `InputError` if it is none."
+    "Read (part of) an audio file as float32 `(c l)` with its rate in Hz; raises `InputError` if it is none."
     i = info(path, stream)
     rate = rate or i.rate
     if start<0 or (frames is not None and frames<0):
         raise InputError(f'start {start}, frames {frames}: expected 0 or more (path {path})')
     total = ceil(i.frames*rate/i.rate)
     start, stop = min(start, total), total if frames is None else min(start+frames, total)
-    a, b = i.rate//gcd(i.rate, rate), rate//gcd(i.rate, rate)                 # a samples in give b samples out
-    margin = ceil(8/min(1, b/a)/a) if a!=b else 0                             # the filter is 6 zero crossings wide
-    first, last = max(0, start//b-margin), -(-stop//b)+margin                 # in periods
+    a, b = i.rate//gcd(i.rate, rate), rate//gcd(i.rate, rate)      # a samples in give b samples out
+    margin = ceil(8/min(1, b/a)/a) if a!=b else 0                  # the filter is 6 zero crossings wide
+    first, last = max(0, start//b-margin), -(-stop//b)+margin      # in periods
     x0, n = first*a, min(last*a, i.frames)-first*a
     try:
         x = _sf_read(path, x0, n) if i.decoder=='soundfile' else _av_read(path, x0, n, stream)
     except (sf.LibsndfileError, av.FFmpegError) as e:
-        raise InputError(f'{path} breaks off while being decoded ({e}); it may be damaged, try to convert it again') from None
+        raise InputError(f'{path} breaks off while being decoded ({e}); '
+                         'it may be damaged, try to convert it again') from None
     x = resample(torch.from_numpy(x), i.rate, rate)[:, start-first*b:stop-first*b]
     return x, rate
 
-# %% ../nbs/01_audio.ipynb #13015a89
+# %% ../nbs/01_audio.ipynb #7a80b0a8
 def write(
     path,          # File to write; the suffix names the format (wav, flac, ogg, opus, mp3, aiff)
     audio,         # Waveform (c l), float, full scale ±1
@@ -160,55 +164,69 @@ def write(
     path = Path(path)
     fmt = {'.OPUS': 'OGG', '.AIF': 'AIFF'}.get(path.suffix.upper(), path.suffix[1:].upper())
     if fmt not in sf.available_formats():
-        raise InputError(f'{path.name}: cannot write {path.suffix or "a file without suffix"}; choose .wav, .flac, .ogg, .opus or .mp3')
+        raise InputError(f'{path.name}: cannot write {path.suffix or "a file without suffix"}; '
+                         'choose .wav, .flac, .ogg, .opus or .mp3')
     subtype = subtype or {'.WAV': 'FLOAT', '.FLAC': 'PCM_24', '.OPUS': 'OPUS'}.get(path.suffix.upper())
     audio = torch.as_tensor(audio).detach().cpu().numpy().astype(np.float32)
     peak = float(np.abs(audio).max()) if audio.size else 0.
     if peak>1 and subtype not in ('FLOAT', 'DOUBLE'):
-        warnings.warn(f'{path.name}: peak {peak:.2f} is over full scale and is clipped in this format; float wav keeps it')
+        warnings.warn(f'{path.name}: peak {peak:.2f} is over full scale and is clipped in this format; '
+                      'float wav keeps it')
         audio = audio.clip(-1, 1)
     try:
-        with atomic(path) as part, sf.SoundFile(str(part), 'w', rate, audio.shape[0], subtype, format=fmt) as f:
+        with atomic(path) as part, sf.SoundFile(str(part), 'w', rate, audio.shape[0], subtype,
+                                                format=fmt) as f:
             for i in range(0, audio.shape[1], 65536): f.write(audio[:, i:i+65536].T)
     except sf.LibsndfileError as e:
-        raise InputError(f'{path.name} cannot be written with {audio.shape[0]} channels at {rate} Hz ({e}); wav takes any rate') from None
+        raise InputError(f'{path.name} cannot be written with {audio.shape[0]} channels at {rate} Hz ({e}); '
+                         'wav takes any rate') from None
     return path
 
-# %% ../nbs/01_audio.ipynb #dba19f28
-SUFFIXES = {'.wav', '.flac', '.ogg', '.opus', '.mp3', '.m4a', '.aac', '.aif', '.aiff', '.mp4', '.webm', '.mkv'}
-DERIVED = {'mix', 'linear_mixture', 'accompaniment', 'instrumental'}  # sums of stems that some datasets carry: no stems
+# %% ../nbs/01_audio.ipynb #98efbb21
+SUFFIXES = {'.wav', '.flac', '.ogg', '.opus', '.mp3', '.m4a', '.aac', '.aif', '.aiff',
+            '.mp4', '.webm', '.mkv'}
+# sums of stems that some datasets carry: no stems
+DERIVED = {'mix', 'linear_mixture', 'accompaniment', 'instrumental'}
 STEM_STREAMS = ['mixture', 'drums', 'bass', 'other', 'vocals']  # MUSDB18's order in a .stem.mp4
 
 MAIN = {'mixture', 'vocals', 'drums', 'bass', 'other'}
 
 def _audio_files(folder):
     "The audio files of a folder, sorted; links that lead nowhere are among them, so that they are missed."
-    return [f for f in sorted(folder.iterdir(), key=lambda f: f.name.lower()) if f.suffix.lower() in SUFFIXES
-            and not f.name.startswith('.') and not f.name.lower().endswith('.stem.mp4') and (f.is_file() or f.is_symlink())]
+    return [f for f in sorted(folder.iterdir(), key=lambda f: f.name.lower())
+            if f.suffix.lower() in SUFFIXES and not f.name.startswith('.')
+            and not f.name.lower().endswith('.stem.mp4') and (f.is_file() or f.is_symlink())]
 
 def _stem_files(folder):
-    "Stem name -> its files: a file per stem, or, beside at most one other file, a subfolder of recordings per stem."
+    "Stem name -> files: one per stem, or, beside at most one other file, a subfolder of recordings per stem."
     stems, folders = {}, {}
     for f in _audio_files(folder):
         name = f.stem.lower()
         if name in DERIVED: continue
-        if name in stems: raise InputError(f'{folder} has two files for "{name}": {stems[name][0].name} and {f.name}; keep one')
+        if name in stems:
+            raise InputError(f'{folder} has two files for "{name}": '
+                             f'{stems[name][0].name} and {f.name}; keep one')
         stems[name] = [f]
     if len(stems)>1: return stems
     for d in sorted(folder.iterdir(), key=lambda f: f.name.lower()):
-        if d.is_dir() and not d.name.startswith('.') and (files := _audio_files(d)): folders[d.name.lower()] = files
-    if any(len(MAIN & {f.stem.lower() for f in files})>1 for files in folders.values()): folders = {}    # those are songs
+        if d.is_dir() and not d.name.startswith('.') and (files := _audio_files(d)):
+            folders[d.name.lower()] = files
+    if any(len(MAIN & {f.stem.lower() for f in files})>1 for files in folders.values()):
+        folders = {}    # those are songs
     return {k: v for k, v in stems.items() if k=='mixture'}|folders if folders else stems
 
 def check_table(
     table,  # Role -> names of the stems that play it; may be None
 ) -> dict:
-    "The table, if every stem plays one role and every role can be a file's name; raises `InputError` otherwise."
+    "The table, if every stem plays one role and every role can name a file; raises `InputError` otherwise."
     seen = set()
     for role, names in (table or {}).items():
-        if not role or role=='mixture' or set(role) & set('+/\\\n\t') or role.startswith('.'): raise InputError(f'stems: "{role}" cannot be a role; choose a plain word such as other')
+        if not role or role=='mixture' or set(role) & set('+/\\\n\t') or role.startswith('.'):
+            raise InputError(f'stems: "{role}" cannot be a role; choose a plain word such as other')
         for k in names:
-            if k in seen: raise InputError(f'stems: "{k}" is listed twice, so it would be heard twice; a stem plays one role')
+            if k in seen:
+                raise InputError(f'stems: "{k}" is listed twice, so it would be heard twice; '
+                                 'a stem plays one role')
             seen.add(k)
     return table or {}
 
@@ -220,17 +238,24 @@ class Track:
         table=None,  # Role -> names of the stems that play it, such as {'other': ['piano', 'guitar']}
     ):
         self.path, self.rate, self._frames = Path(path), rate, None
-        if self.path.is_dir(): found = {k: [(f, 0) for f in files] for k, files in _stem_files(self.path).items()}
-        elif self.path.name.lower().endswith('.stem.mp4'): found = {k: [(self.path, n)] for n, k in enumerate(STEM_STREAMS)}
-        else: raise InputError(f'{self.path} is no track; expected a folder with one audio file per stem, or a .stem.mp4')
+        if self.path.is_dir():
+            found = {k: [(f, 0) for f in files] for k, files in _stem_files(self.path).items()}
+        elif self.path.name.lower().endswith('.stem.mp4'):
+            found = {k: [(self.path, n)] for n, k in enumerate(STEM_STREAMS)}
+        else:
+            raise InputError(f'{self.path} is no track; '
+                             'expected a folder with one audio file per stem, or a .stem.mp4')
         self.name = self.path.name[:-len('.stem.mp4')] if self.path.is_file() else self.path.name
         self._mixture, table = found.pop('mixture', None), check_table(table)
-        self._raw = [part for parts in found.values() for part in parts]               # every recording, once
+        self._raw = [part for parts in found.values() for part in parts]    # every recording, once
         used = {k for names in table.values() for k in names}
-        self._parts = {k: list(v) for k, v in found.items() if k not in used}           # a role keeps a stem of its own name
+        # a role keeps a stem of its own name
+        self._parts = {k: list(v) for k, v in found.items() if k not in used}
         for role, names in table.items():
-            if parts := [part for k in names for part in found.get(k, [])]: self._parts.setdefault(role, []).extend(parts)
-        if not self._parts: raise InputError(f'{self.path} holds no stems; expected files such as vocals.wav, drums.flac')
+            if parts := [part for k in names for part in found.get(k, [])]:
+                self._parts.setdefault(role, []).extend(parts)
+        if not self._parts:
+            raise InputError(f'{self.path} holds no stems; expected files such as vocals.wav, drums.flac')
 
     @property
     def stems(self) -> list: return list(self._parts)
@@ -244,7 +269,9 @@ class Track:
         if self._frames is None:
             infos = [(f, info(f, n)) for f, n in self._raw+(self._mixture or [])]
             for f, i in infos:
-                if i.channels>2: raise InputError(f'{f} has {i.channels} channels; the files of a track are mono or stereo')
+                if i.channels>2:
+                    raise InputError(f'{f} has {i.channels} channels; '
+                                     'the files of a track are mono or stereo')
             self._frames = max(ceil(i.frames*self.rate/i.rate) for _, i in infos)
         return self._frames
     @property
@@ -264,9 +291,10 @@ class Track:
         start=0,      # First sample
         frames=None,  # Samples; to the end if None
     ):
-        "One stem, or the sum of several, as (2 l); mono is copied to both channels, `frames` beyond the end come as silence."
+        "One stem or the sum of several as (2 l); mono goes to both channels, `frames` past the end are zero."
         if name=='mixture': return self.mixture(start, frames)
-        if not self.has(name): raise InputError(f'track "{self.name}" has no stem "{name}"; it has {", ".join(self.stems)}')
+        if not self.has(name):
+            raise InputError(f'track "{self.name}" has no stem "{name}"; it has {", ".join(self.stems)}')
         return self._sum([part for k in self._members(name) for part in self._parts[k]], start, frames)
 
     def mixture(self, start=0, frames=None):

@@ -53,7 +53,7 @@ class Drop(nn.Module):
 
     def forward(self, x, rng): return x*_draw(rng, x, lambda r, shape: r.random(shape)>=self.p)
 
-# %% ../nbs/14_augment.ipynb #c7dee54c
+# %% ../nbs/14_augment.ipynb #0be3325d
 class SwapChannels(nn.Module):
     "Exchange left and right of a source."
     reach = 1.
@@ -63,7 +63,8 @@ class SwapChannels(nn.Module):
         super().__init__()
         self.p = p
 
-    def forward(self, x, rng): return torch.where(_draw(rng, x, lambda r, shape: r.random(shape)<self.p)>0, x.flip(2), x)
+    def forward(self, x, rng):
+        return torch.where(_draw(rng, x, lambda r, shape: r.random(shape)<self.p)>0, x.flip(2), x)
 
 class Polarity(nn.Module):
     "Turn a source upside down."
@@ -74,7 +75,8 @@ class Polarity(nn.Module):
         super().__init__()
         self.p = p
 
-    def forward(self, x, rng): return x*_draw(rng, x, lambda r, shape: np.where(r.random(shape)<self.p, -1, 1))
+    def forward(self, x, rng):
+        return x*_draw(rng, x, lambda r, shape: np.where(r.random(shape)<self.p, -1, 1))
 
 # %% ../nbs/14_augment.ipynb #40975806
 class Mono(nn.Module):
@@ -107,8 +109,9 @@ class Equalize(nn.Module):
         h = torch.as_tensor(10**(db/20), dtype=x.dtype, device=x.device)[:, :, None]
         return torch.fft.irfft(torch.fft.rfft(x)*h, x.shape[-1])
 
-# %% ../nbs/14_augment.ipynb #acfceb5d
-SEMITONES = {-2: (8, 9), -1: (17, 18), 0: (1, 1), 1: (18, 17), 2: (9, 8)}  # frequency ratios with small numbers
+# %% ../nbs/14_augment.ipynb #f3e117f6
+# frequency ratios with small numbers
+SEMITONES = {-2: (8, 9), -1: (17, 18), 0: (1, 1), 1: (18, 17), 2: (9, 8)}
 
 class PitchTempo(nn.Module):
     "Bend an example up or down by whole semitones and play it faster or slower."
@@ -130,17 +133,20 @@ class PitchTempo(nn.Module):
         if stretch!=1:
             advance = torch.linspace(0, math.pi*hop, self.n_fft//2+1, device=x.device)[:, None]
             X = torch.stft(flat, self.n_fft, hop, window=self.window, return_complex=True)
-            flat = torch.istft(phase_vocoder(X, stretch, advance), self.n_fft, hop, window=self.window, length=round(x.shape[-1]/stretch))
+            flat = torch.istft(phase_vocoder(X, stretch, advance), self.n_fft, hop, window=self.window,
+                               length=round(x.shape[-1]/stretch))
         return rearrange(resample(flat, up, down), '(s c) l -> s c l', s=x.shape[0])
 
     def forward(self, x, rng):
         n, out = int(x.shape[-1]/self.reach), []
         for one in x:
-            change, semitones, tempo = rng.random()<self.p, int(rng.integers(-self.semitones, self.semitones+1)), 1+rng.uniform(-self.tempo, self.tempo)
+            change, semitones, tempo = (rng.random()<self.p,
+                                        int(rng.integers(-self.semitones, self.semitones+1)),
+                                        1+rng.uniform(-self.tempo, self.tempo))
             out.append((self.bend(one, semitones, tempo) if change else one)[..., :n])
         return torch.stack(out)
 
-# %% ../nbs/14_augment.ipynb #452143f6
+# %% ../nbs/14_augment.ipynb #00af516e
 class Codec(nn.Module):
     "Pass sources through a lossy encoder and back."
     reach = 1.
@@ -156,7 +162,8 @@ class Codec(nn.Module):
     def forward(self, x, rng):
         x = x.clone()
         for b, s in np.ndindex(*x.shape[:2]):
-            used, format, level = rng.random()<self.p, ('MP3', 'OGG')[rng.integers(2)], rng.uniform(self.low, self.high)
+            used, format, level = (rng.random()<self.p, ('MP3', 'OGG')[rng.integers(2)],
+                                   rng.uniform(self.low, self.high))
             if used: x[b, s] = self.code(x[b, s], format, level)
         return x
 
@@ -165,13 +172,14 @@ class Codec(nn.Module):
         peak = max(1., x.abs().max().item())
         with io.BytesIO() as file:
             with sf.SoundFile(file, 'w', self.rate, x.shape[0], format=format, compression_level=level) as f:
-                for block in (x/peak).cpu().T.split(65536): f.write(block.numpy())     # the Vorbis encoder overflows its stack on one long write
+                # the Vorbis encoder overflows its stack on one long write
+                for block in (x/peak).cpu().T.split(65536): f.write(block.numpy())
             file.seek(0)
             y = torch.from_numpy(sf.read(file, dtype='float32', always_2d=True)[0].T.copy())
         y = torch.nn.functional.pad(y, (0, max(0, x.shape[-1]-y.shape[-1])))[:, :x.shape[-1]]
         return (peak*y).to(x)
 
-# %% ../nbs/14_augment.ipynb #87c9e4a9
+# %% ../nbs/14_augment.ipynb #ffc1b379
 class Chain(nn.Module):
     "Augmentations one after the other; cuts what `reach` asked for in excess."
     def __init__(self,
@@ -186,14 +194,19 @@ class Chain(nn.Module):
 
 AUGMENTATIONS = {
     'none':   lambda: Chain(),
-    'paper':  lambda: Chain(Gain(-10, 10), Drop(.1)),                                     # Luo & Yu 2022
-    'public': lambda: Chain(Gain(.25, 1.25, db=False), SwapChannels(), Polarity()),       # what scores best in public ablations (Magron et al. 2026)
-    'strong': lambda: Chain(PitchTempo(), Equalize(), Codec(), Gain(.25, 1.25, db=False), SwapChannels(), Polarity(), Drop(.1)),
-    'quick':  lambda: Chain(Mono(), Gain(-6, 6), Polarity(), Drop(.1))}                   # little data, little time
+    # Luo & Yu 2022
+    'paper':  lambda: Chain(Gain(-10, 10), Drop(.1)),
+    # what scores best in public ablations (Magron et al. 2026)
+    'public': lambda: Chain(Gain(.25, 1.25, db=False), SwapChannels(), Polarity()),
+    'strong': lambda: Chain(PitchTempo(), Equalize(), Codec(), Gain(.25, 1.25, db=False), SwapChannels(),
+                            Polarity(), Drop(.1)),
+    # little data, little time
+    'quick':  lambda: Chain(Mono(), Equalize(), Gain(-6, 6), Polarity(), Drop(.1))}
 
 def augmentation(
     name,  # One of `AUGMENTATIONS`
 ) -> Chain:
     "A row of augmentations by name; raises `InputError` for an unknown one."
-    if name not in AUGMENTATIONS: raise InputError(f'augment is "{name}"; allowed: {", ".join(AUGMENTATIONS)}')
+    if name not in AUGMENTATIONS:
+        raise InputError(f'augment is "{name}"; allowed: {", ".join(AUGMENTATIONS)}')
     return AUGMENTATIONS[name]()

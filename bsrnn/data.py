@@ -17,7 +17,7 @@ from typing import NamedTuple
 from .audio import SILENT, Track, check_table
 from .workspace import InputError, atomic_dir, data_dir, project_root
 
-# %% ../nbs/12_data.ipynb #3dc6dceb
+# %% ../nbs/12_data.ipynb #f17e8e18
 def hold_out(
     tracks,  # Tracks
     n,       # How many to hold out
@@ -31,7 +31,8 @@ SUBSETS = ('train', 'valid', 'test')
 def _children(folder):
     "What may be a track: folders and stem files, but nothing hidden."
     hidden = lambda p: p.name.startswith('.') and not p.name.startswith('...')
-    return [p for p in sorted(folder.iterdir(), key=lambda p: p.name.lower()) if not hidden(p) and (p.is_dir() or p.name.lower().endswith('.stem.mp4'))]
+    return [p for p in sorted(folder.iterdir(), key=lambda p: p.name.lower())
+            if not hidden(p) and (p.is_dir() or p.name.lower().endswith('.stem.mp4'))]
 
 def _tracks(folder, rate, table, depth=2):
     "The readable tracks of a folder; a folder without stems may hold tracks itself: artists, providers."
@@ -41,7 +42,10 @@ def _tracks(folder, rate, table, depth=2):
             if not track.frames: raise InputError(f'{path}: its files are empty')
             yield track
         except (InputError, OSError) as e:
-            try: below = list(_tracks(path, rate, table, depth-1)) if depth and path.is_dir() and 'holds no stems' in str(e) and any(p.is_dir() for p in path.iterdir()) else []
+            try:
+                below = (list(_tracks(path, rate, table, depth-1))
+                         if depth and path.is_dir() and 'holds no stems' in str(e)
+                         and any(p.is_dir() for p in path.iterdir()) else [])
             except OSError: below = []
             if below: yield from below
             else: warnings.warn(f'left out: {e}')
@@ -59,12 +63,13 @@ def find_tracks(
     rate=44100,  # Rate at which they are read, Hz
     table=None,  # Role -> names of the stems that play it, such as {'other': ['piano', 'guitar']}
 ) -> list:
-    "The tracks of a subset, sorted by name; a broken one is named in a warning and left out. Raises `InputError` if there are none."
+    "A subset sorted by name; a broken track is named in a warning and left out. Raises `InputError` if none."
     root = Path(root)
     homes = {k: subset_folder(root, k) for k in SUBSETS}
     own = homes.get(subset) if subset in SUBSETS else (root/subset if (root/subset).is_dir() else None)
     if not own and (subset not in ('train', 'test') or (subset=='train' and homes['test'])):
-        raise InputError(f'{root} has no folder "{subset}"; expected {subset}/TRACK/vocals.wav and so on, or {subset}/TRACK.stem.mp4')
+        raise InputError(f'{root} has no folder "{subset}"; '
+                         f'expected {subset}/TRACK/vocals.wav and so on, or {subset}/TRACK.stem.mp4')
     folder = own or homes['train'] or root
     found = {}
     check_table(table)
@@ -73,32 +78,41 @@ def find_tracks(
         if t.name in found: warnings.warn(f'left out: {t.path}, a second track named "{t.name}"')
         else: found[t.name] = t
     tracks = sorted(found.values(), key=lambda t: t.name.lower())
-    if not tracks: raise InputError(f'{folder} holds no tracks; expected one folder of stems, or one .stem.mp4, per song')
+    if not tracks:
+        raise InputError(f'{folder} holds no tracks; '
+                         'expected one folder of stems, or one .stem.mp4, per song')
     if table and subset=='train': _check_names(table, tracks)
     if subset in ('train', 'test') and not homes['test']:                  # no folder of its own: by name
         rest, test = hold_out(tracks, max(1, len(tracks)//6))
         tracks = test if subset=='test' else rest
-        if not tracks: raise InputError(f'{folder} holds one track only; one to train on and one to test with are the least')
+        if not tracks:
+            raise InputError(f'{folder} holds one track only; '
+                             'one to train on and one to test with are the least')
     return tracks
 
-# %% ../nbs/12_data.ipynb #6d6c66bd
+# %% ../nbs/12_data.ipynb #af28dc50
 def _check_names(table, tracks):
     "Does every stem in the table exist somewhere? (A track of its own may well lack one.)"
     there = {k for t in tracks for k in Track(t.path, t.rate).stems}
     missing = [k for names in table.values() for k in names if k not in there]
-    if missing: raise InputError(f'stems: no track has a stem "{missing[0]}"; they have {", ".join(sorted(there))}')
+    if missing:
+        raise InputError(f'stems: no track has a stem "{missing[0]}"; they have {", ".join(sorted(there))}')
 
-# %% ../nbs/12_data.ipynb #3690d808
+# %% ../nbs/12_data.ipynb #3ca3d92f
 def musdb_sample() -> Path:
-    "MUSDB18's free 7-second excerpts, fetched once into data/ by the `musdb` package; needs the internet and the ffmpeg program."
+    "MUSDB18's free 7-second excerpts, fetched once into data/ by `musdb`; needs the internet and ffmpeg."
     folder = data_dir()/'MUSDB18-7'
     if folder.is_dir(): return folder
     by_hand = f'or put it into {folder} yourself, with train/ and test/ in it'
     try: import musdb
-    except RuntimeError: raise InputError(f'the musdb package needs the ffmpeg and ffprobe programs to fetch its sample; install them, {by_hand}') from None
+    except RuntimeError:
+        raise InputError('the musdb package needs the ffmpeg and ffprobe programs to fetch its sample; '
+                         f'install them, {by_hand}') from None
     with atomic_dir(folder) as part:
         try: musdb.DB(root=str(part), download=True)
-        except (OSError, RuntimeError) as e: raise InputError(f'the MUSDB18 sample could not be fetched ({e}); connect to the internet, {by_hand}') from None
+        except (OSError, RuntimeError) as e:
+            raise InputError(f'the MUSDB18 sample could not be fetched ({e}); '
+                             f'connect to the internet, {by_hand}') from None
     return folder
 
 def _is_dir(path):
@@ -106,35 +120,42 @@ def _is_dir(path):
     except OSError: return False                                           # a name that is too long
 
 def find_dataset(
-    path='',  # A dataset folder, seen from here or from the project; 'musdb-sample'; if empty, MUSDB18 is looked for in the project's data folder
+    path='',  # Dataset folder, seen from here or the project; 'musdb-sample'; if empty, the MUSDB18 in data/
 ):
     "The dataset to use: the one given, else the first MUSDB18-like one in `data/`, else None."
     if path=='musdb-sample': return musdb_sample()
     if path:
         if not _is_dir(path) and _is_dir(project_root()/path): path = project_root()/path
-        if not _is_dir(path): raise InputError(f'data "{path}" is not a folder ({Path(path).resolve()}); expected one with train/ and test/ in it, or with a folder per song')
+        if not _is_dir(path):
+            raise InputError(f'data "{path}" is not a folder ({Path(path).resolve()}); '
+                             'expected one with train/ and test/ in it, or with a folder per song')
         return Path(path).resolve()
-    found = [p for p in sorted(data_dir().glob('*')) if p.name.lower().startswith('musdb') and (p/'train').is_dir() and (p/'test').is_dir()]
+    found = [p for p in sorted(data_dir().glob('*'))
+             if p.name.lower().startswith('musdb') and (p/'train').is_dir() and (p/'test').is_dir()]
     return found[0] if found else None
 
-# %% ../nbs/12_data.ipynb #9f221299
+# %% ../nbs/12_data.ipynb #97d3e469
 def stem_table(
     text,  # JSON such as '{"other": ["piano", "guitar"]}', or empty
 ) -> dict:
     "The table of stems in a parameter; raises `InputError` if it is none."
     try:
         table = json.loads(text or '{}')
-        assert isinstance(table, dict) and all(isinstance(v, list) and all(isinstance(k, str) for k in v) for v in table.values())
+        assert isinstance(table, dict) and all(isinstance(v, list) and all(isinstance(k, str) for k in v)
+                                               for v in table.values())
         assert len({role.lower() for role in table})==len(table)
-    except (ValueError, AssertionError): raise InputError(f'stems is {text!r}; expected JSON such as {{"other": ["piano", "guitar"]}}') from None
+    except (ValueError, AssertionError):
+        raise InputError(f'stems is {text!r}; '
+                         'expected JSON such as {"other": ["piano", "guitar"]}') from None
     return check_table({role.lower(): [k.lower() for k in names] for role, names in table.items()})
 
-# %% ../nbs/12_data.ipynb #bdd2954a
+# %% ../nbs/12_data.ipynb #e6888d54
 MUSDB_VALID = {  # the validation tracks of the `musdb` package
-    'Actions - One Minute Smile', 'Clara Berry And Wooldog - Waltz For My Victims', 'Johnny Lokke - Promises & Lies',
-    'Patrick Talbot - A Reason To Leave', 'Triviul - Angelsaint', 'Alexander Ross - Goodbye Bolero',
-    'Fergessen - Nos Palpitants', 'Leaf - Summerghost', 'Skelpolu - Human Mistakes', 'Young Griffo - Pennies',
-    'ANiMAL - Rockshow', 'James May - On The Line', 'Meaxic - Take A Step', 'Traffic Experiment - Sirens'}
+    'Actions - One Minute Smile', 'Clara Berry And Wooldog - Waltz For My Victims',
+    'Johnny Lokke - Promises & Lies', 'Patrick Talbot - A Reason To Leave', 'Triviul - Angelsaint',
+    'Alexander Ross - Goodbye Bolero', 'Fergessen - Nos Palpitants', 'Leaf - Summerghost',
+    'Skelpolu - Human Mistakes', 'Young Griffo - Pennies', 'ANiMAL - Rockshow', 'James May - On The Line',
+    'Meaxic - Take A Step', 'Traffic Experiment - Sirens'}
 
 def is_active(
     track,   # A `Track`
@@ -142,14 +163,15 @@ def is_active(
 ) -> bool:
     "Does this stem exist and sound anywhere?"
     if not track.has(target): return False
-    return any(track.stem(target, i, 30*track.rate).abs().max()>SILENT for i in range(0, track.frames, 30*track.rate))
+    return any(track.stem(target, i, 30*track.rate).abs().max()>SILENT
+               for i in range(0, track.frames, 30*track.rate))
 
 def split_tracks(
     tracks,      # Training tracks
     target,      # Stem that will be scored
-    n_valid=-1,  # Tracks to hold out; -1: MUSDB18's list, else one in six, none of three or fewer, and never all that have the target
+    n_valid=-1,  # Tracks held out; -1: MUSDB's list, else 1 in 6, 0 of 3 or fewer, never all with the target
 ):
-    "Training and validation tracks: MUSDB18's fixed list where the names are MUSDB's, else by a hash of the name."
+    "Training and validation tracks: MUSDB18's fixed list if the names are MUSDB's, else by hash of the name."
     if n_valid<0:
         valid = [t for t in tracks if t.name in MUSDB_VALID and t.has(target)]
         if valid: return [t for t in tracks if t not in valid], valid
@@ -157,14 +179,19 @@ def split_tracks(
         n_valid = min(n_valid, max(0, sum(is_active(t, target) for t in tracks)-1))
     if n_valid==0: return list(tracks), []
     able = [t for t in tracks if is_active(t, target)] if n_valid<len(tracks) else []
-    if n_valid>=len(able): raise InputError(f'n_valid is {n_valid} of {len(tracks)} training tracks, {len(able) or len(tracks)} of them with "{target}"; at least one must stay for training')
+    if n_valid>=len(able):
+        raise InputError(f'n_valid is {n_valid} of {len(tracks)} training tracks, '
+                         f'{len(able) or len(tracks)} of them with "{target}"; '
+                         'at least one must stay for training')
     _, valid = hold_out(able, n_valid)
     return [t for t in tracks if t not in valid], valid
 
-# %% ../nbs/12_data.ipynb #ba1cb030
+# %% ../nbs/12_data.ipynb #3f87d3bd
 def _content(track, hashed):
     "What a track's files are: their sizes, or their hashes."
-    try: return tuple(sorted(_digest(f, f.stat().st_size, f.stat().st_mtime_ns) if hashed else str(f.stat().st_size) for f in track.files))
+    try:
+        return tuple(sorted(_digest(f, f.stat().st_size, f.stat().st_mtime_ns) if hashed
+                            else str(f.stat().st_size) for f in track.files))
     except OSError as e: raise InputError(f'{e.filename} cannot be read ({e.strerror})') from None
 
 @lru_cache(100_000)
@@ -182,7 +209,8 @@ def check_apart(
     for t in test:
         for other in sizes.get(_content(t, False), []):
             if t.path.resolve()==other.path.resolve() or _content(t, True)==_content(other, True):
-                raise InputError(f'"{t.name}" is tested with and "{other.name}" trained on, and they are the same song ({t.path}, {other.path}); remove one of them')
+                raise InputError(f'"{t.name}" is tested with and "{other.name}" trained on, '
+                                 f'and they are the same song ({t.path}, {other.path}); remove one of them')
 
 class Split(NamedTuple):
     "Three lists of tracks that have no song in common."
@@ -197,13 +225,16 @@ def split_dataset(
     rate=44100,  # Rate at which they are read, Hz
     table=None,  # Role -> names of the stems that play it
 ) -> Split:
-    "The training, validation and test tracks of a dataset. Raises `InputError` if the target is in none of them, or a song in two."
+    "Training, validation and test tracks. Raises `InputError` if the target is in none, or a song in two."
     root = Path(root)
     train, test = find_tracks(root, 'train', rate, table), find_tracks(root, 'test', rate, table)
     names = sorted({k for t in train for k in t.stems})
     missing = [k for k in target.split('+') if k not in names]
-    if missing: raise InputError(f'target is "{target}", but no training track has a stem "{missing[0]}"; allowed: {", ".join(names)}, or several joined by +')
-    if len(set(target.split('+')))<len(target.split('+')): raise InputError(f'target is "{target}"; a stem can be in it once only')
+    if missing:
+        raise InputError(f'target is "{target}", but no training track has a stem "{missing[0]}"; '
+                         f'allowed: {", ".join(names)}, or several joined by +')
+    if len(set(target.split('+')))<len(target.split('+')):
+        raise InputError(f'target is "{target}"; a stem can be in it once only')
     if subset_folder(root, 'valid') and n_valid<0: valid = find_tracks(root, 'valid', rate, table)
     else: train, valid = split_tracks(train, target, n_valid)
     check_apart(train+valid, test); check_apart(train, valid)

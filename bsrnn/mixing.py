@@ -17,34 +17,42 @@ from tqdm import tqdm
 from .augment import augmentation
 from .workspace import InputError
 
-# %% ../nbs/15_mixing.ipynb #0a556172
+# %% ../nbs/15_mixing.ipynb #4d719853
 class Mixer(torch.utils.data.Dataset):
-    "Endless random mixtures of the stems of some tracks; example i depends on the seed and i only (the paper's dynamic mixing)."
+    "Endless random mixtures of tracks' stems (paper: dynamic mixing); example i depends on seed and i only."
     def __init__(self,
         tracks,           # Training tracks
         target,           # Stem to extract, or several joined by '+'
-        segments=None,    # Salient places: stem -> track name -> list of (start, end), samples; None: anywhere
+        segments=None,    # Salient places: stem -> track name -> [(start, end), ...], samples; None: anywhere
         extra=(),         # Tracks of another dataset that may lend stems, too
         extra_share=.5,   # Share of the segments that come from them
         seconds=3.,       # Length of an example, s
         augment='paper',  # A name in `augment.AUGMENTATIONS`, or a module over (b s c l) and a generator
+        level=None,       # Bring every track to this level before it is mixed, dB RMS; None: as it is
         remix=1.,         # Probability that every source comes from its own song and place; else all from one
         seed=0,           # Seed of the stream of examples
         length=10**9,     # Number of examples it says it has
         memory_gb=4.,     # Decode all stems into memory if they take less than this
         progress=False,   # Show a bar while decoding?
     ):
-        self.target, self.members, self.seed, self.length, self.remix, self.extra_share = target, target.split('+'), seed, length, remix, extra_share
+        self.target, self.members, self.seed, self.length, self.remix, self.extra_share = (
+            target, target.split('+'), seed, length, remix, extra_share)
         self.augment = augmentation(augment) if isinstance(augment, str) else augment
         self.frames = int(seconds*tracks[0].rate)
         self.names = sorted({k for t in tracks for k in t.stems})
         for k in self.members:
-            if k not in self.names: raise InputError(f'no training track has a stem "{k}"; they have {", ".join(self.names)}')
-        self.segments, self._warned, self.cache = segments or {}, set(), {}
+            if k not in self.names:
+                raise InputError(f'no training track has a stem "{k}"; they have {", ".join(self.names)}')
+        self.segments, self._warned, self.cache, self.gains = segments or {}, set(), {}, {}
         self._decode([*tracks, *extra], memory_gb, progress)
-        self.sources, self.extra = ({k: self._usable(some, k) for k in self.names} for some in (tracks, extra))
+        if level is not None:
+            self.gains = {t.path: 10**((level-self._level(t))/20) for t in [*tracks, *extra]}
+        self.sources, self.extra = ({k: self._usable(some, k) for k in self.names}
+                                    for some in (tracks, extra))
         for k in self.members:
-            if not self.sources[k]: raise InputError(f'no training track has a salient segment of "{k}": it is silent, or too short; use uniform sampling, or other thresholds in prepare')
+            if not self.sources[k]:
+                raise InputError(f'no training track has a salient segment of "{k}": it is silent, '
+                                 'or too short; use uniform sampling, or other thresholds in prepare')
         self.share = {k: 1. if k in self.members else len(v)/len(tracks) for k, v in self.sources.items()}
         self.whole = [t for t in tracks if any(t in self.sources[k] for k in self.members)]
 
@@ -56,14 +64,25 @@ class Mixer(torch.utils.data.Dataset):
                 try: self.cache[t.path, k] = t.stem(k)
                 except InputError as e: self._warn(t, k, e)
 
+    def _level(self, track, looks=30):
+        "Level of a track where it sounds, dB RMS, from some seconds spread over it."
+        second = track.rate
+        starts = np.linspace(0, max(0, track.frames-second), looks).astype(int)
+        heard = [[self._read(track, k, int(s), second) for k in track.stems] for s in starts]
+        power = [float(sum(x).square().mean()) for x in heard if all(p is not None for p in x)]
+        loud = [p for p in power if p>max(1e-10, 1e-3*max(power))]
+        return 10*math.log10(sum(loud)/len(loud)) if loud else 0.
+
     def _usable(self, tracks, name):
         "Tracks that have this stem and, if there is a list for it, a salient segment of it."
-        return [t for t in tracks if name in t.stems and (name not in self.segments or self.segments[name].get(t.name))]
+        return [t for t in tracks
+                if name in t.stems and (name not in self.segments or self.segments[name].get(t.name))]
 
     def _warn(self, track, name, why):
         if (track.path, name) not in self._warned:
             self._warned.add((track.path, name))
-            warnings.warn(f'stem "{name}" of track "{track.name}" cannot be used here and there, other segments are taken instead: {why}')
+            warnings.warn(f'stem "{name}" of track "{track.name}" cannot be used here and there, '
+                          f'other segments are taken instead: {why}')
 
     def _place(self, track, name, frames, rng):
         "First sample: inside a salient segment, or anywhere."
@@ -77,7 +96,9 @@ class Mixer(torch.utils.data.Dataset):
         try: x = track.stem(name, start, frames) if whole is None else whole[:, start:start+frames]
         except InputError as e: return self._warn(track, name, e)
         if x.shape[0]!=2: return self._warn(track, name, f'it has {x.shape[0]} channels now')
-        if not x.isfinite().all(): return self._warn(track, name, f'NaN or infinite samples around second {start/track.rate:.1f}')
+        if not x.isfinite().all():
+            return self._warn(track, name, f'NaN or infinite samples around second {start/track.rate:.1f}')
+        x = x*self.gains.get(track.path, 1.)
         return torch.nn.functional.pad(x, (0, frames-x.shape[1])) if x.shape[1]<frames else x
 
     def _apart(self, frames, rng):
@@ -94,7 +115,8 @@ class Mixer(torch.utils.data.Dataset):
         "All sources of one track, from one place, as they were played."
         track = self.whole[rng.integers(len(self.whole))]
         start = self._place(track, next(k for k in self.members if track in self.sources[k]), frames, rng)
-        return [self._read(track, k, start, frames) if k in track.stems else torch.zeros(2, frames) for k in self.names]
+        return [self._read(track, k, start, frames) if k in track.stems else torch.zeros(2, frames)
+                for k in self.names]
 
     def stems(self,
         i,  # Number of the example
@@ -103,8 +125,11 @@ class Mixer(torch.utils.data.Dataset):
         rng, frames = np.random.default_rng([self.seed, i]), math.ceil(self.frames*self.augment.reach)
         for _ in range(20):
             parts = (self._apart if rng.random()<self.remix else self._together)(frames, rng)
-            if all(x is not None for x in parts): return self.augment(torch.stack(parts)[None], rng)[0, ..., :self.frames]
-        raise InputError(f'twenty times in a row no undamaged segments were found ({", ".join(f"{k} of {p.name}" for p, k in self._warned)}); papermill nbs/prepare.ipynb says what is wrong with the data')
+            if all(x is not None for x in parts):
+                return self.augment(torch.stack(parts)[None], rng)[0, ..., :self.frames]
+        raise InputError('twenty times in a row no undamaged segments were found '
+                         f'({", ".join(f"{k} of {p.name}" for p, k in self._warned)}); '
+                         'papermill nbs/prepare.ipynb says what is wrong with the data')
 
     def __len__(self): return self.length
 
@@ -112,10 +137,11 @@ class Mixer(torch.utils.data.Dataset):
         if not 0<=i<self.length: raise IndexError(i)
         stems = self.stems(i)
         mixture, target = stems.sum(0), sum(stems[self.names.index(k)] for k in self.members)
-        peak = max(mixture.abs().max(), target.abs().max(), torch.tensor(1e-3))   # the floor: silence stays silent
+        # the floor of 1e-3: silence stays silent
+        peak = max(mixture.abs().max(), target.abs().max(), torch.tensor(1e-3))
         return mixture/peak, target/peak                                          # (c l) each
 
-# %% ../nbs/15_mixing.ipynb #5777eddf
+# %% ../nbs/15_mixing.ipynb #38f761b6
 def batches(
     mixer,       # A `Mixer`
     batch_size,  # Examples in a batch
@@ -124,7 +150,11 @@ def batches(
 ):
     "An endless loader of (mixture, target), each (b c l), from example number `start` on."
     if workers<0: workers = 0 if mixer.cache else max(1, (os.cpu_count() or 2)-1)
-    loader = torch.utils.data.DataLoader(mixer, batch_size, sampler=range(start, len(mixer)), num_workers=workers, drop_last=True,
+    loader = torch.utils.data.DataLoader(mixer, batch_size, sampler=range(start, len(mixer)),
+                                         num_workers=workers, drop_last=True,
                                          prefetch_factor=4 if workers else None)
-    try: yield from loader
-    except InputError as e: raise InputError(str(e).rsplit('InputError: ', 1)[-1].strip()) from None      # torch adds the worker's traceback
+    try:
+        yield from loader
+    except InputError as e:
+        # torch adds the worker's traceback
+        raise InputError(str(e).rsplit('InputError: ', 1)[-1].strip()) from None

@@ -23,7 +23,7 @@ from .data import find_tracks, split_tracks, subset_folder
 from .sad import chunk_energies, chunk_step, read_sad, salient_chunks, salient_starts, write_sad
 from .workspace import InputError, atomic, data_dir, make_folder
 
-# %% ../nbs/13_prepare.ipynb #ede4cc6d
+# %% ../nbs/13_prepare.ipynb #b27f5fe9
 def _stats(x, s, chunk):
     "Add a block of a stem (c l) to its statistics."
     bad = ~x.isfinite()
@@ -39,7 +39,7 @@ def inspect_track(
     track,       # A `Track`
     chunk_s=.6,  # Length of a chunk, s
 ) -> dict:
-    "What there is to know about a track: statistics of each stem, loudness curve, the sum's error, and problems in words."
+    "All about a track: statistics of each stem, loudness curve, the sum's error, and problems in words."
     chunk, blank = max(1, round(chunk_s*track.rate)), dict(energies=[], peak=0., clipped=0, nonfinite=0)
     stems, mix = {k: json.loads(json.dumps(blank)) for k in track.stems}, json.loads(json.dumps(blank))
     error = energy = 0.
@@ -47,26 +47,38 @@ def inspect_track(
         n = min(20*chunk, track.frames-start)
         total = sum(_stats(track.stem(k, start, n), s, chunk) for k, s in stems.items())
         mixture = _stats(track.mixture(start, n), mix, chunk)
-        error += float((mixture-total).double().square().sum()); energy += float(mixture.double().square().sum())
+        error += float((mixture-total).double().square().sum())
+        energy += float(mixture.double().square().sum())
     files = {f: [info(f, n) for n in range(info(f).streams)] for f in track.files}
     infos = [i for some in files.values() for i in some]
-    report = dict(name=track.name, seconds=track.seconds, frames=track.frames, rate=track.rate, chunk=chunk, stems=stems, loudness=mix['energies'], rates=sorted({i.rate for i in infos}),
-                  lengths=[min(i.frames/i.rate for i in infos), max(i.frames/i.rate for i in infos)], silent=[k for k, s in stems.items() if s['peak']<=SILENT],
-                  clipped=sum(s['clipped'] for s in stems.values()), nonfinite=sum(s['nonfinite'] for s in stems.values()),
-                  sum_db=10*float(np.log10(max(error, 1e-12)/energy)) if energy>0 else None)
+    report = dict(
+        name=track.name, seconds=track.seconds, frames=track.frames, rate=track.rate, chunk=chunk,
+        stems=stems, loudness=mix['energies'], rates=sorted({i.rate for i in infos}),
+        lengths=[min(i.frames/i.rate for i in infos), max(i.frames/i.rate for i in infos)],
+        silent=[k for k, s in stems.items() if s['peak']<=SILENT],
+        clipped=sum(s['clipped'] for s in stems.values()),
+        nonfinite=sum(s['nonfinite'] for s in stems.values()),
+        sum_db=10*float(np.log10(max(error, 1e-12)/energy)) if energy>0 else None)
     return report|dict(problems=_problems(report))
 
 def _problems(r):
     "What a person should look at, in words."
-    found = [f'stem "{k}" holds {s["nonfinite"]} NaN or infinite samples' for k, s in r['stems'].items() if s['nonfinite']]
-    found += [f'stem "{k}" is clipped in {s["clipped"]} samples' for k, s in r['stems'].items() if s['clipped']>r['rate']//100]
-    if r['sum_db'] is not None and r['sum_db']>-10: found.append(f'the stems do not sum to the mixture: the difference is only {-r["sum_db"]:.1f} dB below it')
-    if len(r['rates'])>1: found.append(f'its files have different rates: {", ".join(map(str, r["rates"]))} Hz')
-    if r['lengths'][1]-r['lengths'][0]>.1: found.append(f'its files differ in length: {r["lengths"][0]:.2f} to {r["lengths"][1]:.2f} s')
+    found = [f'stem "{k}" holds {s["nonfinite"]} NaN or infinite samples'
+             for k, s in r['stems'].items() if s['nonfinite']]
+    found += [f'stem "{k}" is clipped in {s["clipped"]} samples'
+              for k, s in r['stems'].items() if s['clipped']>r['rate']//100]
+    if r['sum_db'] is not None and r['sum_db']>-10:
+        found.append('the stems do not sum to the mixture: '
+                     f'the difference is only {-r["sum_db"]:.1f} dB below it')
+    if len(r['rates'])>1:
+        found.append(f'its files have different rates: {", ".join(map(str, r["rates"]))} Hz')
+    if r['lengths'][1]-r['lengths'][0]>.1:
+        found.append(f'its files differ in length: {r["lengths"][0]:.2f} to {r["lengths"][1]:.2f} s')
     loud = [k for k in r['stems'] if k not in r['silent']]
     for i, a in enumerate(loud):
         for b in loud[i+1:]:
-            if alike(r['stems'][a]['energies'], r['stems'][b]['energies']): found.append(f'stems "{a}" and "{b}" are the same recording')
+            if alike(r['stems'][a]['energies'], r['stems'][b]['energies']):
+                found.append(f'stems "{a}" and "{b}" are the same recording')
     return found
 
 def alike(
@@ -74,7 +86,7 @@ def alike(
     b,     # and of another
     db=1., # Largest difference of a chunk, dB
 ) -> bool:
-    "Are two loudness curves the same, up to one common gain? Recordings that are, are copies, in whatever format."
+    "Are two loudness curves the same, up to a common gain? Such recordings are copies, in whatever format."
     n = min(len(a), len(b))
     if n<5 or abs(len(a)-len(b))>2: return False
     a, b = np.asarray(a[:n]), np.asarray(b[:n])
@@ -84,13 +96,14 @@ def alike(
     if np.ptp(a)<3*db or np.ptp(b)<3*db: return False                          # steady sounds are all alike
     return bool(np.abs(a-b-np.median(a-b)).max()<db)
 
-# %% ../nbs/13_prepare.ipynb #aff5030b
+# %% ../nbs/13_prepare.ipynb #1f653d6c
 def dataset_folder(
     root,  # Dataset folder
 ) -> Path:
-    "Where lists and reports of a dataset live: data/sad/<its name>; another dataset of the same name gets a suffix."
+    "Where lists and reports of a dataset live: data/sad/<name>; another dataset of that name gets a suffix."
     root = Path(root).resolve()
-    for folder in [data_dir()/'sad'/root.name, data_dir()/'sad'/f'{root.name}-{hashlib.sha256(str(root).encode()).hexdigest()[:6]}']:
+    for folder in [data_dir()/'sad'/root.name,
+                   data_dir()/'sad'/f'{root.name}-{hashlib.sha256(str(root).encode()).hexdigest()[:6]}']:
         note = _read_json(folder/'dataset.json')
         if not note: _write_json(folder/'dataset.json', dict(path=str(root)))
         if not note or note['path']==str(root): return folder
@@ -104,28 +117,36 @@ def _read_json(path):
 def _write_json(path, values):
     try:
         with atomic(path) as part: part.write_text(json.dumps(values)+'\n', encoding='utf-8')
-    except OSError as e: raise InputError(f'{path} cannot be written ({e.strerror}); lists and reports can be kept elsewhere with BSRNN_DATA') from None
+    except OSError as e:
+        raise InputError(f'{path} cannot be written ({e.strerror}); '
+                         'lists and reports can be kept elsewhere with BSRNN_DATA') from None
 
 def _report_path(folder, track):
     "Where a track's report lies; names that are too long for a file are hashed."
-    name = track.name if len(track.name.encode(errors='replace'))<200 else hashlib.sha256(track.name.encode(errors='replace')).hexdigest()
+    name = (track.name if len(track.name.encode(errors='replace'))<200
+            else hashlib.sha256(track.name.encode(errors='replace')).hexdigest())
     return Path(folder)/f'{name}.json'
 
 def _key(track, chunk_s):
     "What a report depends on: a file's name, size and date, and which stem it plays."
     state = lambda f: [f.name, f.stat().st_size, f.stat().st_mtime_ns]
-    return [2, chunk_s, track.rate, {k: [[*state(f), n] for f, n in parts] for k, parts in sorted(track._parts.items())}, [state(f) for f in track.files]]
+    return [2, chunk_s, track.rate,
+            {k: [[*state(f), n] for f, n in parts] for k, parts in sorted(track._parts.items())},
+            [state(f) for f in track.files]]
 
 def _saved(track, path, chunk_s):
     "A track's report, if it is there and still holds."
     saved = _read_json(path)
-    try: return saved['report'] if saved and saved['key']==json.loads(json.dumps(_key(track, chunk_s))) else None
+    try:
+        return (saved['report'] if saved and saved['key']==json.loads(json.dumps(_key(track, chunk_s)))
+                else None)
     except (OSError, KeyError): return None
 
 def _report(track, path, chunk_s):
     "Look at a track and keep the report."
     try: key, report = _key(track, chunk_s), inspect_track(track, chunk_s)
-    except (InputError, OSError) as e: return dict(name=track.name, problems=[f'unreadable: {e}'], error=str(e))
+    except (InputError, OSError) as e:
+        return dict(name=track.name, problems=[f'unreadable: {e}'], error=str(e))
     _write_json(path, dict(key=key, report=report))
     return report
 
@@ -141,20 +162,25 @@ def inspect_tracks(
     paths = [_report_path(folder, t) for t in tracks]
     reports = [_saved(t, p, chunk_s) for t, p in zip(tracks, paths)]
     missing = [i for i, r in enumerate(reports) if r is None]
-    n = max(1, min(len(missing)//2, (os.cpu_count() or 1) if workers<0 else workers))   # a process takes seconds to start
-    results = joblib.Parallel(n_jobs=n, return_as='generator')(joblib.delayed(_report)(tracks[i], paths[i], chunk_s) for i in missing)
-    for i, r in zip(missing, tqdm(results, 'looking at tracks', total=len(tracks), initial=len(tracks)-len(missing), disable=not progress)): reports[i] = r
+    # a process takes seconds to start
+    n = max(1, min(len(missing)//2, (os.cpu_count() or 1) if workers<0 else workers))
+    results = joblib.Parallel(n_jobs=n, return_as='generator')(
+        joblib.delayed(_report)(tracks[i], paths[i], chunk_s) for i in missing)
+    for i, r in zip(missing, tqdm(results, 'looking at tracks', total=len(tracks),
+                                  initial=len(tracks)-len(missing), disable=not progress)):
+        reports[i] = r
     return reports
 
-# %% ../nbs/13_prepare.ipynb #af40b343
+# %% ../nbs/13_prepare.ipynb #1cee88c8
 def find_copies(
     reports,  # Reports of tracks, or of several subsets, one after the other
 ) -> list:
     "Pairs of names of tracks whose mixtures have the same loudness curve."
     good = [r for r in reports if 'error' not in r]
-    return [(a['name'], b['name']) for i, a in enumerate(good) for b in good[i+1:] if alike(a['loudness'], b['loudness'])]
+    return [(a['name'], b['name']) for i, a in enumerate(good) for b in good[i+1:]
+            if alike(a['loudness'], b['loudness'])]
 
-# %% ../nbs/13_prepare.ipynb #262d852e
+# %% ../nbs/13_prepare.ipynb #1663d0aa
 def salient(
     report,       # A track's report
     stem,         # Stem
@@ -168,7 +194,8 @@ def salient(
     if 'error' in report or stem not in report['stems']: return []
     chunk, E = report['chunk'], np.array(report['stems'][stem]['energies'])
     if report['frames']>=n_chunks*chunk: E = E[:report['frames']//chunk]
-    return [(k*chunk, min((k+n_chunks)*chunk, report['frames'])) for k in salient_starts(salient_chunks(E, quantile, floor), n_chunks, overlap, share)]
+    return [(k*chunk, min((k+n_chunks)*chunk, report['frames']))
+            for k in salient_starts(salient_chunks(E, quantile, floor), n_chunks, overlap, share)]
 
 def load_segments(
     folder,  # Folder of lists, <stem>_train.txt and, if there are any, <stem>_valid.txt
@@ -177,12 +204,15 @@ def load_segments(
     "Lists as `mixing.Mixer` takes them: stem -> track name -> segments. A stem without a list is left out."
     found = {}
     for k in stems:
-        paths = [p for p in (Path(folder)/f'{k}_valid.txt', Path(folder)/f'{k}_train.txt') if p.is_file()]     # the last one wins
+        # the last one wins
+        paths = [p for p in (Path(folder)/f'{k}_valid.txt', Path(folder)/f'{k}_train.txt') if p.is_file()]
         if paths: found[k] = {name: some for p in paths for name, some in read_sad(p).items()}
-    if not found: raise InputError(f'{folder} holds no lists for {", ".join(stems)}; expected files such as {stems[0]}_train.txt')
+    if not found:
+        raise InputError(f'{folder} holds no lists for {", ".join(stems)}; '
+                         f'expected files such as {stems[0]}_train.txt')
     return found
 
-# %% ../nbs/13_prepare.ipynb #b842137d
+# %% ../nbs/13_prepare.ipynb #7c7ae946
 def prepare_dataset(
     root,           # Dataset folder
     table=None,     # Role -> names of the stems that play it
@@ -196,10 +226,11 @@ def prepare_dataset(
     workers=-1,     # Processes; -1: one per core
     progress=True,  # Show bars?
 ):
-    "Look at all tracks, write the lists <stem>_<subset>.txt; returns a table of the tracks and the folder of the lists."
-    chunk_step(n_chunks, overlap)                                             # refused now rather than after an hour
+    "Look at all tracks, write lists <stem>_<subset>.txt; returns a table of tracks and the lists' folder."
+    chunk_step(n_chunks, overlap)                             # refused now rather than after an hour
     folder, rows, everything, lists = dataset_folder(root), [], [], {}
-    settings = dict(n_valid=n_valid, seconds=seconds, n_chunks=n_chunks, overlap=overlap, quantile=quantile, floor=floor, share=share)
+    settings = dict(n_valid=n_valid, seconds=seconds, n_chunks=n_chunks, overlap=overlap,
+                    quantile=quantile, floor=floor, share=share)
     own_valid = subset_folder(root, 'valid')
     for subset in ('train', 'valid', 'test'):
         if subset=='valid' and not own_valid: continue
@@ -207,27 +238,34 @@ def prepare_dataset(
         reports = inspect_tracks(tracks, folder/subset, seconds/n_chunks, workers, progress)
         good = {r['name']: r for r in reports if 'error' not in r}
         for stem in sorted({k for r in good.values() for k in r['stems']}):
-            found = {name: salient(r, stem, n_chunks, overlap, quantile, floor, share) for name, r in good.items()}
+            found = {name: salient(r, stem, n_chunks, overlap, quantile, floor, share)
+                     for name, r in good.items()}
             some = [t for t in tracks if t.name in good]
             able = sum(stem in r['stems'] and stem not in r['silent'] for r in good.values())
-            held = {t.name for t in split_tracks(some, stem, min(n_valid, max(0, able-1)))[1]} if subset=='train' and not own_valid else set()
+            held = ({t.name for t in split_tracks(some, stem, min(n_valid, max(0, able-1)))[1]}
+                    if subset=='train' and not own_valid else set())
             lists[f'{stem}_{subset}.txt'] = {k: v for k, v in found.items() if k not in held}
             if held: lists[f'{stem}_valid.txt'] = {k: v for k, v in found.items() if k in held}
         rows += [_row(subset, r) for r in reports]; everything += reports
-    for old in set(_read_json(folder/'dataset.json').get('lists', []))-set(lists): (folder/old).unlink(missing_ok=True)
+    for old in set(_read_json(folder/'dataset.json').get('lists', []))-set(lists):
+        (folder/old).unlink(missing_ok=True)
     for name, some in lists.items(): write_sad(folder/name, some)
-    _write_json(folder/'dataset.json', dict(path=str(Path(root).resolve()), lists=sorted(lists), settings=settings))
-    table = pd.DataFrame(rows, columns=['subset', 'track', 'seconds', 'stems', 'rates', 'silent', 'sum_db', 'clipped', 'nonfinite', 'problems'])
-    for a, b in find_copies(everything): table.loc[table.track.isin([a, b]), 'problems'] += f'; "{a}" and "{b}" are the same song'
+    _write_json(folder/'dataset.json',
+                dict(path=str(Path(root).resolve()), lists=sorted(lists), settings=settings))
+    table = pd.DataFrame(rows, columns=['subset', 'track', 'seconds', 'stems', 'rates', 'silent', 'sum_db',
+                                        'clipped', 'nonfinite', 'problems'])
+    for a, b in find_copies(everything):
+        table.loc[table.track.isin([a, b]), 'problems'] += f'; "{a}" and "{b}" are the same song'
     table['problems'] = table.problems.str.removeprefix('; ')
     return table, folder
 
 def _row(subset, r):
     if 'error' in r: return dict(subset=subset, track=r['name'], problems=r['problems'][0]+' (left out)')
-    return dict(subset=subset, track=r['name'], seconds=round(r['seconds'], 1), stems=', '.join(r['stems']), rates=', '.join(map(str, r['rates'])), silent=', '.join(r['silent']),
-                sum_db=r['sum_db'], clipped=r['clipped'], nonfinite=r['nonfinite'], problems='; '.join(r['problems']))
+    return dict(subset=subset, track=r['name'], seconds=round(r['seconds'], 1), stems=', '.join(r['stems']),
+                rates=', '.join(map(str, r['rates'])), silent=', '.join(r['silent']), sum_db=r['sum_db'],
+                clipped=r['clipped'], nonfinite=r['nonfinite'], problems='; '.join(r['problems']))
 
-# %% ../nbs/13_prepare.ipynb #3b507641
+# %% ../nbs/13_prepare.ipynb #d9758e60
 def segments_for(
     root,      # Dataset folder
     tracks,    # Tracks that are to be trained on
@@ -237,11 +275,15 @@ def segments_for(
     "Salient segments of training tracks as `mixing.Mixer` takes them; missing lists are made."
     stems = sorted({k for t in tracks for k in t.stems})
     if lists:
-        if not Path(lists).is_dir(): raise InputError(f'sad_lists "{lists}" is not a folder; expected one with files such as {stems[0]}_train.txt')
+        if not Path(lists).is_dir():
+            raise InputError(f'sad_lists "{lists}" is not a folder; '
+                             f'expected one with files such as {stems[0]}_train.txt')
         return load_segments(lists, stems)
     folder = dataset_folder(root)
     note = _read_json(folder/'dataset.json')
     chunk_s = note['settings']['seconds']/note['settings']['n_chunks'] if 'settings' in note else 0.
-    fresh = all(f'{k}_train.txt' in note.get('lists', []) and (folder/f'{k}_train.txt').is_file() for k in stems)
-    if not fresh or any(_saved(t, _report_path(folder/'train', t), chunk_s) is None for t in tracks): prepare_dataset(root, table, **note.get('settings', {}))
+    fresh = all(f'{k}_train.txt' in note.get('lists', []) and (folder/f'{k}_train.txt').is_file()
+                for k in stems)
+    if not fresh or any(_saved(t, _report_path(folder/'train', t), chunk_s) is None for t in tracks):
+        prepare_dataset(root, table, **note.get('settings', {}))
     return load_segments(folder, stems)

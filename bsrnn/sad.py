@@ -14,18 +14,18 @@ import torch
 
 from .workspace import InputError, atomic, data_dir
 
-# %% ../nbs/11_sad.ipynb #17d3c12f
+# %% ../nbs/11_sad.ipynb #b32a86ec
 def chunk_energies(
     audio,  # Stem (c l), full scale ±1
     chunk,  # Samples in a chunk
 ):
-    "Energy of every chunk: the sum of squares over its samples, mean over channels; a last chunk that is not full counts as it is."
+    "Energy of every chunk: sum of squares over samples, mean over channels; a short last chunk counts as is."
     x = torch.as_tensor(audio, dtype=torch.float32)
     n = -(-x.shape[-1]//chunk)
     x = torch.nn.functional.pad(x, (0, n*chunk-x.shape[-1]))
     return x.reshape(x.shape[0], n, chunk).double().square().sum(-1).mean(0).numpy()
 
-# %% ../nbs/11_sad.ipynb #c3724bfb
+# %% ../nbs/11_sad.ipynb #923b88da
 def salient_chunks(
     energies,       # Energy of every chunk of a track
     quantile=.15,   # The threshold is this quantile of them,
@@ -44,7 +44,8 @@ def chunk_step(
     "Chunks from one segment to the next; raises `InputError` if that is no whole number."
     step = n_chunks*(1-overlap)
     if round(step)<1 or abs(step-round(step))>1e-6:
-        raise InputError(f'overlap {overlap} of {n_chunks} chunks moves by {step:g} chunks; choose one that moves by a whole number of at least 1, such as 0.5 of 10')
+        raise InputError(f'overlap {overlap} of {n_chunks} chunks moves by {step:g} chunks; '
+                         'choose one that moves by a whole number of at least 1, such as 0.5 of 10')
     return round(step)
 
 def salient_starts(
@@ -53,7 +54,7 @@ def salient_starts(
     overlap=.5,   # Share of a segment that the next one repeats
     share=.5,     # A segment is salient if more than this share of its chunks is
 ):
-    "First chunks of the salient segments; only segments that lie wholly inside the track, or the one of a track that is shorter."
+    "First chunks of the salient segments: those wholly inside the track, or the one of a shorter track."
     step = chunk_step(n_chunks, overlap)
     active = np.pad(active, (0, max(0, n_chunks-len(active))))
     count = np.lib.stride_tricks.sliding_window_view(active, n_chunks).sum(1)
@@ -72,11 +73,13 @@ def salient_segments(
 ) -> list:
     "The salient segments of a stem (BSRNN paper, source activity detection), as (start, end) in samples."
     chunk, length = round(seconds*rate/n_chunks), audio.shape[-1]
-    n = length//chunk if length>=n_chunks*chunk else -(-length//chunk)     # a long track's last part chunk belongs to no segment
+    # a long track's last part chunk belongs to no segment
+    n = length//chunk if length>=n_chunks*chunk else -(-length//chunk)
     active = salient_chunks(chunk_energies(audio[..., :n*chunk], chunk), quantile, floor, silence)
-    return [(k*chunk, min((k+n_chunks)*chunk, length)) for k in salient_starts(active, n_chunks, overlap, share)]
+    return [(k*chunk, min((k+n_chunks)*chunk, length))
+            for k in salient_starts(active, n_chunks, overlap, share)]
 
-# %% ../nbs/11_sad.ipynb #51fc60e5
+# %% ../nbs/11_sad.ipynb #2df642ad
 def sad_path(
     dataset,  # Name of the dataset
     target,   # Stem
@@ -91,9 +94,12 @@ def write_sad(
 ):
     "Write a list of salient segments."
     for name in segments:
-        if set(name) & set('\t\n\r'): raise InputError(f'track name {name!r} holds a tab or a line break, which the list cannot; rename the track')
+        if set(name) & set('\t\n\r'):
+            raise InputError(f'track name {name!r} holds a tab or a line break, which the list cannot; '
+                             'rename the track')
     with atomic(path) as part:
-        part.write_text(''.join(f'{name}\t{a}\t{b}\n' for name, some in segments.items() for a, b in some), encoding='utf-8')
+        part.write_text(''.join(f'{name}\t{a}\t{b}\n' for name, some in segments.items() for a, b in some),
+                        encoding='utf-8')
 
 def read_sad(
     path,  # File with TRACK \t START \t END lines
@@ -108,6 +114,8 @@ def read_sad(
         try:
             name, a, b = line.rsplit('\t', 2); a, b = int(a), int(b)
             if not 0<=a<b: raise ValueError
-        except ValueError: raise InputError(f'{path}, line {n}: "{line.strip()}"; expected TRACK, START and END separated by tabs, in whole samples') from None
+        except ValueError:
+            raise InputError(f'{path}, line {n}: "{line.strip()}"; '
+                             'expected TRACK, START and END separated by tabs, in whole samples') from None
         segments.setdefault(name, []).append((a, b))
     return segments

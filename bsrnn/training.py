@@ -25,7 +25,7 @@ from .separate import separate
 from .weights import save_model
 from .workspace import InputError, atomic
 
-# %% ../nbs/34_training.ipynb #3785abaa
+# %% ../nbs/34_training.ipynb #10a9c238
 @dataclass(frozen=True)
 class Recipe:
     "How to train: every number of a run beside the model's and the data's."
@@ -35,6 +35,7 @@ class Recipe:
     seconds:float=3.          # Length of an example, s
     augment:str='paper'       # What is done to every source, a name in `augment.AUGMENTATIONS`
     sampling:str='uniform'    # Where examples come from: 'sad', salient segments only, or 'uniform', anywhere
+    level:float|None=None     # Bring every track to this level before it is mixed, dB RMS; None: as it is
     remix:float=1.            # Probability that every source comes from its own song; else all from one place
     lr:float=1e-3             # Learning rate at its highest
     schedule:str='paper'      # 'paper': x0.98 every two epochs; 'cosine': down to 0 at the end
@@ -58,11 +59,11 @@ def learning_rate(
     if recipe.schedule=='cosine': return recipe.lr*rise*.5*(1+math.cos(math.pi*min(done, 1)))
     return recipe.lr*rise*.98**(step//(2*recipe.epoch_steps))
 
-# %% ../nbs/34_training.ipynb #05b1c48a
+# %% ../nbs/34_training.ipynb #d651ed9e
 RECIPES = {  # preset -> how it is trained
     'paper': Recipe(steps=1_000_000, batch=2, sampling='sad', validate_minutes=60),
     'small': Recipe(steps=500_000, batch=8, augment='public', validate_minutes=30),
-    'demo':  Recipe(minutes=14, batch=8, seconds=2, augment='quick', lr=3e-3, schedule='cosine', warmup=30, ema=.99, validate_minutes=1),
+    'demo':  Recipe(minutes=14, batch=8, seconds=2, augment='quick', level=-20, remix=.7, lr=3e-3, schedule='cosine', warmup=30, ema=.99, validate_minutes=1),
     'smoke': Recipe(steps=3, batch=2, seconds=1, augment='quick', lr=3e-3, schedule='cosine', ema=.9, save_minutes=.01, segment=3, hop=3)}
 
 def plan(
