@@ -179,7 +179,7 @@ class Codec(nn.Module):
         y = torch.nn.functional.pad(y, (0, max(0, x.shape[-1]-y.shape[-1])))[:, :x.shape[-1]]
         return (peak*y).to(x)
 
-# %% ../nbs/14_augment.ipynb #ffc1b379
+# %% ../nbs/14_augment.ipynb #804c7987
 class Chain(nn.Module):
     "Augmentations one after the other; cuts what `reach` asked for in excess."
     def __init__(self,
@@ -201,7 +201,7 @@ AUGMENTATIONS = {
     'strong': lambda: Chain(PitchTempo(), Equalize(), Codec(), Gain(.25, 1.25, db=False), SwapChannels(),
                             Polarity(), Drop(.1)),
     # little data, little time
-    'quick':  lambda: Chain(Mono(), Equalize(), Gain(-6, 6), Polarity(), Drop(.1))}
+    'quick':  lambda: Chain(Mono(), Gain(-6, 6), Polarity(), Drop(.1))}
 
 def augmentation(
     name,  # One of `AUGMENTATIONS`

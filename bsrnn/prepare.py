@@ -23,7 +23,7 @@ from .data import find_tracks, split_tracks, subset_folder
 from .sad import chunk_energies, chunk_step, read_sad, salient_chunks, salient_starts, write_sad
 from .workspace import InputError, atomic, data_dir, make_folder
 
-# %% ../nbs/13_prepare.ipynb #b27f5fe9
+# %% ../nbs/13_prepare.ipynb #b4d7bddc
 def _stats(x, s, chunk):
     "Add a block of a stem (c l) to its statistics."
     bad = ~x.isfinite()
@@ -68,8 +68,7 @@ def _problems(r):
     found += [f'stem "{k}" is clipped in {s["clipped"]} samples'
               for k, s in r['stems'].items() if s['clipped']>r['rate']//100]
     if r['sum_db'] is not None and r['sum_db']>-10:
-        found.append('the stems do not sum to the mixture: '
-                     f'the difference is only {-r["sum_db"]:.1f} dB below it')
+        found.append(f'the stems do not sum to the mixture: the difference is at {r["sum_db"]:+.1f} dB of it')
     if len(r['rates'])>1:
         found.append(f'its files have different rates: {", ".join(map(str, r["rates"]))} Hz')
     if r['lengths'][1]-r['lengths'][0]>.1:
@@ -96,7 +95,7 @@ def alike(
     if np.ptp(a)<3*db or np.ptp(b)<3*db: return False                          # steady sounds are all alike
     return bool(np.abs(a-b-np.median(a-b)).max()<db)
 
-# %% ../nbs/13_prepare.ipynb #1f653d6c
+# %% ../nbs/13_prepare.ipynb #4bd4a043
 def dataset_folder(
     root,  # Dataset folder
 ) -> Path:
@@ -166,9 +165,9 @@ def inspect_tracks(
     n = max(1, min(len(missing)//2, (os.cpu_count() or 1) if workers<0 else workers))
     results = joblib.Parallel(n_jobs=n, return_as='generator')(
         joblib.delayed(_report)(tracks[i], paths[i], chunk_s) for i in missing)
-    for i, r in zip(missing, tqdm(results, 'looking at tracks', total=len(tracks),
-                                  initial=len(tracks)-len(missing), disable=not progress)):
-        reports[i] = r
+    done = len(tracks)-len(missing)
+    bar = tqdm(results, 'looking at tracks', total=len(tracks), initial=done, disable=not progress)
+    for r, i in zip(bar, missing): reports[i] = r
     return reports
 
 # %% ../nbs/13_prepare.ipynb #1cee88c8

@@ -59,11 +59,11 @@ def learning_rate(
     if recipe.schedule=='cosine': return recipe.lr*rise*.5*(1+math.cos(math.pi*min(done, 1)))
     return recipe.lr*rise*.98**(step//(2*recipe.epoch_steps))
 
-# %% ../nbs/34_training.ipynb #d651ed9e
+# %% ../nbs/34_training.ipynb #05b1c48a
 RECIPES = {  # preset -> how it is trained
     'paper': Recipe(steps=1_000_000, batch=2, sampling='sad', validate_minutes=60),
     'small': Recipe(steps=500_000, batch=8, augment='public', validate_minutes=30),
-    'demo':  Recipe(minutes=14, batch=8, seconds=2, augment='quick', level=-20, remix=.7, lr=3e-3, schedule='cosine', warmup=30, ema=.99, validate_minutes=1),
+    'demo':  Recipe(minutes=14, batch=8, seconds=2, augment='quick', lr=3e-3, schedule='cosine', warmup=30, ema=.99, validate_minutes=1),
     'smoke': Recipe(steps=3, batch=2, seconds=1, augment='quick', lr=3e-3, schedule='cosine', ema=.9, save_minutes=.01, segment=3, hop=3)}
 
 def plan(
