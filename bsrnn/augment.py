@@ -78,14 +78,16 @@ class Polarity(nn.Module):
     def forward(self, x, rng):
         return x*_draw(rng, x, lambda r, shape: np.where(r.random(shape)<self.p, -1, 1))
 
-# %% ../nbs/14_augment.ipynb #40975806
+# %% ../nbs/14_augment.ipynb #38ce1df4
 class Mono(nn.Module):
-    "Mix every source down to one channel with a random balance."
+    "Mix every source down to one channel: left, right, middle or side, or half of the time anything between."
     reach = 1.
     def forward(self, x, rng):                                             # (b s c l) -> (b s 1 l)
         if x.shape[2]==1: return x
-        left = _draw(rng, x, lambda r, shape: np.choose(r.integers(3, size=shape), [0., 1., r.random(shape)]))
-        return left*x[:, :, :1]+(1-left)*x[:, :, 1:2]
+        def angles(r, shape):
+            return np.where(r.random(shape)<.5, r.integers(4, size=shape)/4, r.random(shape))*np.pi
+        angle = _draw(rng, x, angles)
+        return angle.cos()*x[:, :, :1]+angle.sin()*x[:, :, 1:2]
 
 # %% ../nbs/14_augment.ipynb #b2610c97
 class Equalize(nn.Module):

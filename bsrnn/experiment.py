@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['check_params', 'environment', 'fingerprint', 'Run', 'runs', 'new_run_folder', 'find_unfinished', 'start_run',
-           'newest_model']
+           'newest_model', 'recipe_of']
 
 # %% ../nbs/33_experiment.ipynb #c467c5c3
 import ast
@@ -201,9 +201,16 @@ def start_run(
     print(f'run folder: {shown(run.folder)}')
     return run
 
-# %% ../nbs/33_experiment.ipynb #d90af9a9
+# %% ../nbs/33_experiment.ipynb #c54c4f21
 def newest_model() -> str:
     "The folder of the newest finished training run; raises `InputError` if there is none."
     done = [r for r in runs('train') if r.finished and (r.folder/'model.safetensors').exists()]
     if not done: raise InputError('no finished training run under outputs/; train one (papermill nbs/train.ipynb -p target vocals) or give -p model FILE')
     return str(done[-1].folder)
+
+def recipe_of(
+    model,  # Run folder, or a model file in one
+) -> dict:
+    "How a model was trained, by its run's record; empty if there is none."
+    folder = Path(model) if Path(model).is_dir() else Path(model).parent
+    return Run(folder).record.get('facts', {}).get('recipe', {}) if model else {}

@@ -6,10 +6,11 @@
 __all__ = ['inspect_track', 'alike', 'dataset_folder', 'inspect_tracks', 'find_copies', 'salient', 'load_segments',
            'prepare_dataset', 'segments_for']
 
-# %% ../nbs/13_prepare.ipynb #8cb378eb
+# %% ../nbs/13_prepare.ipynb #c6c6254f
 import hashlib
 import json
 import os
+import warnings
 from pathlib import Path
 
 import joblib
@@ -19,11 +20,11 @@ import torch
 from tqdm import tqdm
 
 from .audio import SILENT, Track, info
-from .data import find_tracks, split_tracks, subset_folder
+from .data import LeftOut, find_tracks, split_tracks, subset_folder
 from .sad import chunk_energies, chunk_step, read_sad, salient_chunks, salient_starts, write_sad
 from .workspace import InputError, atomic, data_dir, make_folder
 
-# %% ../nbs/13_prepare.ipynb #b4d7bddc
+# %% ../nbs/13_prepare.ipynb #90fd7fde
 def _stats(x, s, chunk):
     "Add a block of a stem (c l) to its statistics."
     bad = ~x.isfinite()
@@ -86,7 +87,7 @@ def alike(
     db=1., # Largest difference of a chunk, dB
 ) -> bool:
     "Are two loudness curves the same, up to a common gain? Such recordings are copies, in whatever format."
-    n = min(len(a), len(b))
+    n = min(len(a), len(b))-1                                                  # the last chunk may be a short one
     if n<5 or abs(len(a)-len(b))>2: return False
     a, b = np.asarray(a[:n]), np.asarray(b[:n])
     loud = (a>1e-3*a.max()) & (b>1e-3*b.max())
@@ -95,7 +96,7 @@ def alike(
     if np.ptp(a)<3*db or np.ptp(b)<3*db: return False                          # steady sounds are all alike
     return bool(np.abs(a-b-np.median(a-b)).max()<db)
 
-# %% ../nbs/13_prepare.ipynb #4bd4a043
+# %% ../nbs/13_prepare.ipynb #93076295
 def dataset_folder(
     root,  # Dataset folder
 ) -> Path:
@@ -137,8 +138,8 @@ def _saved(track, path, chunk_s):
     "A track's report, if it is there and still holds."
     saved = _read_json(path)
     try:
-        return (saved['report'] if saved and saved['key']==json.loads(json.dumps(_key(track, chunk_s)))
-                else None)
+        if saved['key']!=json.loads(json.dumps(_key(track, chunk_s))): return None
+        return saved['report']|dict(problems=_problems(saved['report']))       # facts are kept, judgements are made anew
     except (OSError, KeyError): return None
 
 def _report(track, path, chunk_s):
@@ -211,7 +212,7 @@ def load_segments(
                          f'expected files such as {stems[0]}_train.txt')
     return found
 
-# %% ../nbs/13_prepare.ipynb #7c7ae946
+# %% ../nbs/13_prepare.ipynb #a7610aaf
 def prepare_dataset(
     root,           # Dataset folder
     table=None,     # Role -> names of the stems that play it
@@ -233,7 +234,11 @@ def prepare_dataset(
     own_valid = subset_folder(root, 'valid')
     for subset in ('train', 'valid', 'test'):
         if subset=='valid' and not own_valid: continue
-        tracks = find_tracks(root, subset, table=table)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter('always')
+            tracks = find_tracks(root, subset, table=table)
+        rows += [dict(subset=subset, track=w.message.track, problems=f'{w.message.why} (left out)')
+                 for w in caught if isinstance(w.message, LeftOut)]
         reports = inspect_tracks(tracks, folder/subset, seconds/n_chunks, workers, progress)
         good = {r['name']: r for r in reports if 'error' not in r}
         for stem in sorted({k for r in good.values() for k in r['stems']}):

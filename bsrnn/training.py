@@ -25,7 +25,7 @@ from .separate import separate
 from .weights import save_model
 from .workspace import InputError, atomic
 
-# %% ../nbs/34_training.ipynb #10a9c238
+# %% ../nbs/34_training.ipynb #82a45cb6
 @dataclass(frozen=True)
 class Recipe:
     "How to train: every number of a run beside the model's and the data's."
@@ -47,6 +47,7 @@ class Recipe:
     save_minutes:float=1.     # Minutes between checkpoints
     segment:float=6.          # Separation of validation songs: length of a segment, s
     hop:float=3.              # and from one to the next, s
+    stereo:str='lr'           # Channels the model is given in separation: 'lr', 'ms' or 'both' (chapter 31)
 
 # %% ../nbs/34_training.ipynb #46cf7545
 def learning_rate(
@@ -59,11 +60,12 @@ def learning_rate(
     if recipe.schedule=='cosine': return recipe.lr*rise*.5*(1+math.cos(math.pi*min(done, 1)))
     return recipe.lr*rise*.98**(step//(2*recipe.epoch_steps))
 
-# %% ../nbs/34_training.ipynb #05b1c48a
+# %% ../nbs/34_training.ipynb #346efc07
 RECIPES = {  # preset -> how it is trained
     'paper': Recipe(steps=1_000_000, batch=2, sampling='sad', validate_minutes=60),
     'small': Recipe(steps=500_000, batch=8, augment='public', validate_minutes=30),
-    'demo':  Recipe(minutes=14, batch=8, seconds=2, augment='quick', lr=3e-3, schedule='cosine', warmup=30, ema=.99, validate_minutes=1),
+    'demo':  Recipe(minutes=14, batch=8, seconds=2, augment='quick', stereo='both', lr=3e-3, schedule='cosine',
+                    warmup=30, ema=.99, validate_minutes=1),
     'smoke': Recipe(steps=3, batch=2, seconds=1, augment='quick', lr=3e-3, schedule='cosine', ema=.9, save_minutes=.01, segment=3, hop=3)}
 
 def plan(
@@ -97,7 +99,7 @@ def make_fabric(
     if precision=='auto': precision = 'bfloat16' if fast_bf16(device) else 'float32'
     return Fabric(accelerator=device, devices=1, precision={'bfloat16': 'bf16-mixed', 'float32': '32-true'}[precision])
 
-# %% ../nbs/34_training.ipynb #b431472c
+# %% ../nbs/34_training.ipynb #46d00713
 def validate(
     model,   # `BSRNN`
     tracks,  # Held-out tracks
@@ -107,7 +109,7 @@ def validate(
     "Mean uSDR over whole tracks, dB; NaN if there are none."
     target, scores = model.config.target, []
     for t in tracks:
-        with fabric.autocast(): estimate = separate(model, t.mixture(), t.rate, recipe.segment, recipe.hop)
+        with fabric.autocast(): estimate = separate(model, t.mixture(), t.rate, recipe.segment, recipe.hop, stereo=recipe.stereo)
         scores.append(usdr(t.stem(target), estimate))
     scores = [s for s in scores if not math.isnan(s)]
     return sum(scores)/len(scores) if scores else float('nan')
