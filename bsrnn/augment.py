@@ -41,42 +41,38 @@ class Gain(nn.Module):
         g = _draw(rng, x, lambda r, shape: r.uniform(self.low, self.high, shape))
         return x*(10**(g/20) if self.db else g)
 
-# %% ../nbs/14_augment.ipynb #951adef2
-class Drop(nn.Module):
-    "Leave sources out."
+# %% ../nbs/14_augment.ipynb #a4da0771
+class _Chance(nn.Module):
+    "What happens to each source by itself with a probability."
     reach = 1.
+    def __init__(self,
+        p=.5,  # Probability, for each source by itself
+    ):
+        super().__init__()
+        self.p = p
+
+    def chosen(self, x, rng):
+        "Which sources it happens to, as booleans (b s 1 1)."
+        return _draw(rng, x, lambda r, shape: r.random(shape)<self.p)>0
+
+class Drop(_Chance):
+    "Leave sources out."
     def __init__(self,
         p=.1,  # Probability, for each source by itself
-    ):
-        super().__init__()
-        self.p = p
+    ): super().__init__(p)
 
-    def forward(self, x, rng): return x*_draw(rng, x, lambda r, shape: r.random(shape)>=self.p)
+    def forward(self, x, rng): return x*~self.chosen(x, rng)
 
-# %% ../nbs/14_augment.ipynb #0be3325d
-class SwapChannels(nn.Module):
+# %% ../nbs/14_augment.ipynb #42b184de
+class SwapChannels(_Chance):
     "Exchange left and right of a source."
-    reach = 1.
-    def __init__(self,
-        p=.5,  # Probability, for each source by itself
-    ):
-        super().__init__()
-        self.p = p
-
     def forward(self, x, rng):
-        return torch.where(_draw(rng, x, lambda r, shape: r.random(shape)<self.p)>0, x.flip(2), x)
+        return torch.where(self.chosen(x, rng), x.flip(2), x)
 
-class Polarity(nn.Module):
+class Polarity(_Chance):
     "Turn a source upside down."
-    reach = 1.
-    def __init__(self,
-        p=.5,  # Probability, for each source by itself
-    ):
-        super().__init__()
-        self.p = p
-
     def forward(self, x, rng):
-        return x*_draw(rng, x, lambda r, shape: np.where(r.random(shape)<self.p, -1, 1))
+        return torch.where(self.chosen(x, rng), -x, x)
 
 # %% ../nbs/14_augment.ipynb #38ce1df4
 class Mono(nn.Module):

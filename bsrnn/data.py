@@ -155,7 +155,7 @@ def stem_table(
                          'expected JSON such as {"other": ["piano", "guitar"]}') from None
     return check_table({role.lower(): [k.lower() for k in names] for role, names in table.items()})
 
-# %% ../nbs/12_data.ipynb #e6ed3f7b
+# %% ../nbs/12_data.ipynb #39359797
 MUSDB_VALID = {  # the validation tracks of the `musdb` package
     'Actions - One Minute Smile', 'Clara Berry And Wooldog - Waltz For My Victims',
     'Johnny Lokke - Promises & Lies', 'Patrick Talbot - A Reason To Leave', 'Triviul - Angelsaint',
@@ -177,20 +177,19 @@ def split_tracks(
     tracks,      # Training tracks
     target,      # Stem that will be scored
     n_valid=-1,  # Tracks held out; -1: MUSDB's list, else 1 in 6, 0 of 3 or fewer, never all with the target
+    active=is_active,  # Callable (track, target): does the target sound in it? Reads the audio
 ):
     "Training and validation tracks: MUSDB18's fixed list if the names are MUSDB's, else by hash of the name."
     if n_valid<0:
         valid = [t for t in tracks if t.name in MUSDB_VALID and t.has(target)]
         if valid: return [t for t in tracks if t not in valid], valid
-        n_valid = 0 if len(tracks)<=3 else max(1, len(tracks)//6)
-        n_valid = min(n_valid, max(0, sum(is_active(t, target) for t in tracks)-1))
-    if n_valid==0: return list(tracks), []
-    able = [t for t in tracks if is_active(t, target)] if n_valid<len(tracks) else []
+    wanted = n_valid if n_valid>=0 else 0 if len(tracks)<=3 else max(1, len(tracks)//6)
+    if wanted==0: return list(tracks), []
+    able = [t for t in tracks if active(t, target)]
     if n_valid>=len(able):
         raise InputError(f'n_valid is {n_valid} of {len(tracks)} training tracks, '
-                         f'{len(able) or len(tracks)} of them with "{target}"; '
-                         'at least one must stay for training')
-    _, valid = hold_out(able, n_valid)
+                         f'{len(able)} of them with "{target}"; at least one must stay for training')
+    _, valid = hold_out(able, min(wanted, max(0, len(able)-1)))
     return [t for t in tracks if t not in valid], valid
 
 # %% ../nbs/12_data.ipynb #3f87d3bd

@@ -24,7 +24,7 @@ from .data import LeftOut, find_tracks, split_tracks, subset_folder
 from .sad import chunk_energies, chunk_step, read_sad, salient_chunks, salient_starts, write_sad
 from .workspace import InputError, atomic, data_dir, make_folder
 
-# %% ../nbs/13_prepare.ipynb #90fd7fde
+# %% ../nbs/13_prepare.ipynb #7fdafd6c
 def _stats(x, s, chunk):
     "Add a block of a stem (c l) to its statistics."
     bad = ~x.isfinite()
@@ -41,13 +41,13 @@ def inspect_track(
     chunk_s=.6,  # Length of a chunk, s
 ) -> dict:
     "All about a track: statistics of each stem, loudness curve, the sum's error, and problems in words."
-    chunk, blank = max(1, round(chunk_s*track.rate)), dict(energies=[], peak=0., clipped=0, nonfinite=0)
-    stems, mix = {k: json.loads(json.dumps(blank)) for k in track.stems}, json.loads(json.dumps(blank))
+    chunk, blank = max(1, round(chunk_s*track.rate)), dict(peak=0., clipped=0, nonfinite=0)
+    stems, mix = {k: dict(blank, energies=[]) for k in track.stems}, dict(blank, energies=[])
     error = energy = 0.
     for start in range(0, track.frames, 20*chunk):
         n = min(20*chunk, track.frames-start)
         total = sum(_stats(track.stem(k, start, n), s, chunk) for k, s in stems.items())
-        mixture = _stats(track.mixture(start, n), mix, chunk)
+        mixture = _stats(track.mixture(start, n) if track._mixture else total, mix, chunk)
         error += float((mixture-total).double().square().sum())
         energy += float(mixture.double().square().sum())
     files = {f: [info(f, n) for n in range(info(f).streams)] for f in track.files}
@@ -212,7 +212,7 @@ def load_segments(
                          f'expected files such as {stems[0]}_train.txt')
     return found
 
-# %% ../nbs/13_prepare.ipynb #a7610aaf
+# %% ../nbs/13_prepare.ipynb #e4064763
 def prepare_dataset(
     root,           # Dataset folder
     table=None,     # Role -> names of the stems that play it
@@ -246,7 +246,8 @@ def prepare_dataset(
                      for name, r in good.items()}
             some = [t for t in tracks if t.name in good]
             able = sum(stem in r['stems'] and stem not in r['silent'] for r in good.values())
-            held = ({t.name for t in split_tracks(some, stem, min(n_valid, max(0, able-1)))[1]}
+            sounds = lambda t, k: k in t.stems and k not in good[t.name]['silent']       # known: no second look
+            held = ({t.name for t in split_tracks(some, stem, min(n_valid, max(0, able-1)), sounds)[1]}
                     if subset=='train' and not own_valid else set())
             lists[f'{stem}_{subset}.txt'] = {k: v for k, v in found.items() if k not in held}
             if held: lists[f'{stem}_valid.txt'] = {k: v for k, v in found.items() if k in held}
