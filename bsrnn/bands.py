@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['TABLES', 'TARGET_TABLES', 'band_widths']
 
-# %% ../nbs/19_bands.ipynb #10ab847c
+# %% ../nbs/19_bands.ipynb #3d47b090
+from itertools import accumulate
 from math import ceil, floor
 
 # %% ../nbs/19_bands.ipynb #2ee2ebb9
@@ -24,36 +25,59 @@ TABLES = {  # name -> pairs of (up to Hz, step Hz); the rest is one band
 }
 TARGET_TABLES = {'vocals': 'v7', 'drums': 'drums', 'bass': 'bass', 'other': 'v7'}  # the paper's choice per target
 
-# %% ../nbs/19_bands.ipynb #0c48faae
+# %% ../nbs/19_bands.ipynb #7d6009a3
+def _from_bins(table, bins):
+    "Widths of a table given in bins: as widths, or as (first, first of the next) pairs."
+    pairs = table
+    if isinstance(table[0], int):
+        ends = list(accumulate(table))
+        pairs = list(zip([0, *ends], ends))
+    at = 0
+    for n, (a, b) in enumerate(pairs):
+        if b<=a: raise ValueError(f'band {n} is empty: it goes from bin {a} to bin {b}')
+        if a!=at:
+            what = 'gap' if a>at else 'overlap'
+            raise ValueError(f'{what} before band {n}: it begins at bin {a}, the bands below it end at bin {at}')
+        at = b
+    if at!=bins:
+        raise ValueError(f'the bands end at bin {at}, the spectrogram at {bins} (n_fft/2+1): '
+                         f'a {"gap" if at<bins else "surplus"} of {abs(bins-at)} bins')
+    return [b-a for a, b in pairs]
+
 def _pairs(table):
-    "The pairs of a table given by name or as pairs; raises ValueError with what is wrong."
-    if isinstance(table, str):
-        if table not in TABLES: raise ValueError(f'unknown band table "{table}"; expected one of {", ".join(TABLES)}, or (up to Hz, step Hz) pairs')
-        return TABLES[table]
+    "The (up to Hz, step Hz) pairs of a table; raises ValueError with what is wrong."
     last = 0
     for top, step in table:
         if top<=last: raise ValueError(f'band table goes from {last} Hz to {top} Hz; tops must rise')
         if step<=0: raise ValueError(f'band step of {step} Hz below {top} Hz; expected more than 0')
-        if (top-last)%step: raise ValueError(f'{last} to {top} Hz is not a whole number of {step} Hz steps; move the edge or change the step')
+        if (top-last)%step:
+            raise ValueError(f'{last} to {top} Hz is not a whole number of {step} Hz steps; '
+                             'move the edge or change the step')
         last = top
     return list(table)
 
 def band_widths(
-    table,         # Name of a table, or pairs of (up to Hz, step Hz)
+    table,         # A name in `TABLES`, (up to Hz, step Hz) pairs, or bins: widths, or pairs that begin at bin 0
     n_fft=2048,    # STFT window, samples
     rate=44100,    # Sample rate, Hz
     rule='exact',  # 'exact': round the edges; 'floor': round each width down, as the authors' code
 ) -> list:
-    "Bins in each band, low to high; they add up to n_fft/2+1. Raises ValueError for a table that leaves a band empty."
+    "Bins in each band, low to high; they add up to n_fft/2+1. Raises ValueError for a table that has a gap, an overlap or an empty band."
     if rule not in ('exact', 'floor'): raise ValueError(f'unknown band rule "{rule}"; expected exact or floor')
+    if isinstance(table, str) and table not in TABLES:
+        raise ValueError(f'unknown band table "{table}"; expected one of {", ".join(TABLES)}, '
+                         '(up to Hz, step Hz) pairs, or widths in bins')
+    if not len(table): raise ValueError('the band table is empty; expected pairs of Hz or widths in bins')
     bins, widths, edge, last = n_fft//2+1, [], 0, 0
+    table = TABLES[table] if isinstance(table, str) else table
+    if isinstance(table[0], int) or table[0][0]==0: return _from_bins(table, bins)
     for top, step in _pairs(table):
         for n in range(round((top-last)/step)):
             hz = last+(n+1)*step
             new = min(ceil(hz*n_fft/rate), bins) if rule=='exact' else edge+floor(step*bins/(rate/2))
             if new<=edge or new>bins:
-                raise ValueError(f'the band up to {hz} Hz has no bins: they are {rate/n_fft:.1f} Hz apart and end at {rate/2:.0f} Hz; '
-                                 'use wider bands or a larger n_fft')
+                raise ValueError(f'the band up to {hz} Hz is empty: bins are {rate/n_fft:.1f} Hz apart '
+                                 f'and end at {rate/2:.0f} Hz; use wider bands or a larger n_fft')
             widths.append(new-edge); edge = new
         last = top
     return widths+[bins-edge] if edge<bins else widths

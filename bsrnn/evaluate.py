@@ -64,7 +64,7 @@ def csdr(
     frames = csdr_frames(R, E, rate)[0]
     return float(np.nanmedian(frames)) if np.isfinite(frames).any() else float('nan')
 
-# %% ../nbs/32_evaluate.ipynb #d26a3c83
+# %% ../nbs/32_evaluate.ipynb #ecb2f7e5
 def score(
     reference,    # True waveform of the target (c l)
     estimate,     # Its estimate (c l)
@@ -86,7 +86,8 @@ def score_table(
 def summary(
     table,  # From `score_table`
 ) -> str:
-    "One sentence: mean uSDR, median cSDR, over how many tracks, and against doing nothing."
+    "A sentence for each target: mean uSDR, median cSDR, over how many tracks, and against doing nothing."
+    if table.target.nunique()>1: return '\n'.join(summary(some) for _, some in table.groupby('target', sort=False))
     scored, framed = table[table.usdr.notna()], table[table.csdr.notna()]
     silent = ''.join(f'; {row.track}: {row.note}' for row in table[table.usdr.isna()].itertuples())
     if not len(scored): return 'no track could be scored'+silent
@@ -96,22 +97,25 @@ def summary(
             f'handing in the mixture scores {scored.mixture_usdr.mean():.2f} dB, '
             f'so the model is {abs(better):.2f} dB {"better" if better>0 else "worse"} than doing nothing{silent}')
 
-# %% ../nbs/32_evaluate.ipynb #61e955c0
+# %% ../nbs/32_evaluate.ipynb #ba9b994a
 def evaluate_tracks(
-    f,          # Callable: mixture (c l) and its rate to the estimate (c l)
+    f,          # Callable: mixture (c l) and its rate to the estimates (s c l)
     tracks,     # Tracks to score it on
-    target,     # The stem it estimates
-    keep=None,  # Called with (track, mixture, estimate) for each, to write or show them
+    targets,    # The stems it estimates
+    keep=None,  # Called with (track, mixture, estimates) for each, to write or show them
     seconds=0,  # Only the first so many seconds of each; 0: all
 ):
     "Score an estimator on whole tracks; a table from `score_table`."
     rows = []
     for t in tqdm(tracks, 'separating and scoring'):
         n = min(t.frames, int(seconds*t.rate)) if seconds else t.frames
-        try: mixture, reference = t.mixture(0, n), t.stem(target, 0, n) if t.has(target) else None
-        except InputError as e: rows.append((t.name, target, dict(note=f'not scored, {e}'))); continue   # a damaged file
-        estimate = f(mixture, t.rate)
-        if keep: keep(t, mixture, estimate)
-        scores = dict(note=f'not scored, it has no stem "{target}"') if reference is None else score(reference, estimate, mixture, t.rate)
-        rows.append((t.name, target, scores))
+        try: mixture, references = t.mixture(0, n), [t.stem(k, 0, n) if t.has(k) else None for k in targets]
+        except InputError as e:                                                                     # a damaged file
+            rows += [(t.name, k, dict(note=f'not scored, {e}')) for k in targets]; continue
+        estimates = f(mixture, t.rate)
+        if len(estimates)!=len(targets): raise ValueError(f'{len(estimates)} estimates (s c l) for {len(targets)} targets')
+        if keep: keep(t, mixture, estimates)
+        for k, reference, estimate in zip(targets, references, estimates):
+            missing = dict(note=f'not scored, it has no stem "{k}"')
+            rows.append((t.name, k, missing if reference is None else score(reference, estimate, mixture, t.rate)))
     return score_table(rows)

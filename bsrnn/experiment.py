@@ -201,11 +201,11 @@ def start_run(
     print(f'run folder: {shown(run.folder)}')
     return run
 
-# %% ../nbs/33_experiment.ipynb #c54c4f21
+# %% ../nbs/33_experiment.ipynb #f66f707d
 def newest_model() -> str:
     "The folder of the newest finished training run; raises `InputError` if there is none."
     done = [r for r in runs('train') if r.finished and (r.folder/'model.safetensors').exists()]
-    if not done: raise InputError('no finished training run under outputs/; train one (papermill nbs/train.ipynb -p target vocals) or give -p model FILE')
+    if not done: raise InputError('no finished training run under outputs/; train one (papermill nbs/train.ipynb -p target vocals), give a model file, or fetch one by its name (bsrnn weights lists them)')
     return str(done[-1].folder)
 
 def recipe_of(

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Mixer', 'batches']
 
-# %% ../nbs/15_mixing.ipynb #ad34a4e1
+# %% ../nbs/15_mixing.ipynb #0079565c
 import math
 import os
 import warnings
@@ -15,14 +15,15 @@ import torch
 from tqdm import tqdm
 
 from .augment import augmentation
+from .data import split_targets
 from .workspace import InputError
 
-# %% ../nbs/15_mixing.ipynb #4d719853
+# %% ../nbs/15_mixing.ipynb #bed1fb01
 class Mixer(torch.utils.data.Dataset):
     "Endless random mixtures of tracks' stems (paper: dynamic mixing); example i depends on seed and i only."
     def __init__(self,
         tracks,           # Training tracks
-        target,           # Stem to extract, or several joined by '+'
+        targets,          # Stems to extract: a name, a sum joined by '+', or several targets joined by commas
         segments=None,    # Salient places: stem -> track name -> [(start, end), ...], samples; None: anywhere
         extra=(),         # Tracks of another dataset that may lend stems, too
         extra_share=.5,   # Share of the segments that come from them
@@ -35,8 +36,9 @@ class Mixer(torch.utils.data.Dataset):
         memory_gb=4.,     # Decode all stems into memory if they take less than this
         progress=False,   # Show a bar while decoding?
     ):
-        self.target, self.members, self.seed, self.length, self.remix, self.extra_share = (
-            target, target.split('+'), seed, length, remix, extra_share)
+        self.targets, self.seed, self.length, self.remix, self.extra_share = (
+            split_targets(targets), seed, length, remix, extra_share)
+        self.members = sorted({k for t in self.targets for k in t.split('+')})
         self.augment = augmentation(augment) if isinstance(augment, str) else augment
         self.frames = int(seconds*tracks[0].rate)
         self.names = sorted({k for t in tracks for k in t.stems})
@@ -136,19 +138,20 @@ class Mixer(torch.utils.data.Dataset):
     def __getitem__(self, i):
         if not 0<=i<self.length: raise IndexError(i)
         stems = self.stems(i)
-        mixture, target = stems.sum(0), sum(stems[self.names.index(k)] for k in self.members)
+        mixture = stems.sum(0)
+        targets = torch.stack([sum(stems[self.names.index(k)] for k in t.split('+')) for t in self.targets])
         # the floor of 1e-3: silence stays silent
-        peak = max(mixture.abs().max(), target.abs().max(), torch.tensor(1e-3))
-        return mixture/peak, target/peak                                          # (c l) each
+        peak = max(mixture.abs().max(), targets.abs().max(), torch.tensor(1e-3))
+        return mixture/peak, targets/peak                                         # (c l) and (s c l)
 
-# %% ../nbs/15_mixing.ipynb #38f761b6
+# %% ../nbs/15_mixing.ipynb #70dbf3dc
 def batches(
     mixer,       # A `Mixer`
     batch_size,  # Examples in a batch
     start=0,     # First example: where a resumed run goes on
     workers=-1,  # Helper processes; -1: none if the stems are in memory, else one per core but one
 ):
-    "An endless loader of (mixture, target), each (b c l), from example number `start` on."
+    "An endless loader of mixtures (b c l) and their targets (b s c l), from example number `start` on."
     if workers<0: workers = 0 if mixer.cache else max(1, (os.cpu_count() or 2)-1)
     loader = torch.utils.data.DataLoader(mixer, batch_size, sampler=range(start, len(mixer)),
                                          num_workers=workers, drop_last=True,

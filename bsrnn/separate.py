@@ -16,7 +16,7 @@ from tqdm import tqdm
 from .audio import read, write, resample
 from .workspace import InputError
 
-# %% ../nbs/31_separate.ipynb #bb00d510
+# %% ../nbs/31_separate.ipynb #a5c8f2bb
 def hann(
     n,  # Length, samples
 ):
@@ -24,7 +24,7 @@ def hann(
     return torch.sin(pi*(torch.arange(n)+.5)/n).square()
 
 def overlap_add(
-    f,               # Callable from mixtures (b c l) to estimates (b c l)
+    f,               # Callable from mixtures (b c l) to estimates (b ... l), such as (b s c l)
     mixture,         # Waveform (c l), any number of channels
     segment,         # Length of a segment, samples
     hop,             # From one segment to the next, samples; at most `segment`
@@ -38,27 +38,29 @@ def overlap_add(
     w = hann(segment) if window is None else window.float()
     if len(w)!=segment or w.min()<=0: raise ValueError(f'expected a window of {segment} values above 0')
     l, pad = mixture.shape[-1], segment-hop
-    if l<=segment: return f(mixture[None])[0] if l else torch.zeros_like(mixture)
+    if l<=segment: return f(mixture[None])[0]
     n = ceil((l+pad)/hop)
     x = F.pad(mixture, (pad, (n-1)*hop+segment-pad-l))
-    total, weight, w = x.new_zeros(x.shape, dtype=torch.float64), x.new_zeros(x.shape[1], dtype=torch.float64), w.to(x.device)   # thousands of terms
+    total, weight, w = None, x.new_zeros(x.shape[1], dtype=torch.float64), w.to(x.device)     # double: thousands of terms
     for i in tqdm(range(0, n, batch), 'separating', disable=not progress):
         starts = [j*hop for j in range(i, min(i+batch, n))]
         for a, y in zip(starts, f(torch.stack([x[:, a:a+segment] for a in starts]))):
-            total[:, a:a+segment] += w*y; weight[a:a+segment] += w
-    return (total/weight)[:, pad:pad+l].float()
+            if total is None: total = y.new_zeros(*y.shape[:-1], x.shape[1], dtype=torch.float64)
+            total[..., a:a+segment] += w*y; weight[a:a+segment] += w
+    return (total/weight)[..., pad:pad+l].float()
 
-# %% ../nbs/31_separate.ipynb #ac773d42
+# %% ../nbs/31_separate.ipynb #21d8565a
 STEREO = ('lr', 'ms', 'both')
 
 def middle_side(
-    audio,  # Two channels (2 l)
+    audio,  # Two channels (... 2 l)
 ):
     "Left and right to middle and side, and back: the formula is its own inverse."
-    return torch.stack([audio[0]+audio[1], audio[0]-audio[1]])/2**.5
+    a, b = audio.unbind(-2)
+    return torch.stack([a+b, a-b], -2)/2**.5
 
 def separate(
-    model,           # `BSRNN` or a callable with .config.rate
+    model,           # `BSRNN`, `Bag` or a callable (b c l) -> (b s c l) with .config.rate and .config.targets
     mixture,         # Waveform (c l)
     rate,            # Its sample rate, Hz
     segment=6.,      # Length of a segment, s
@@ -67,38 +69,44 @@ def separate(
     progress=False,  # Show a bar?
     stereo='lr',     # What the model is given: 'lr', 'ms' (middle and side), or 'both' and the mean is taken
 ):
-    "The target's waveform (c l) at the mixture's rate and length."
+    "The targets' waveforms (s c l) at the mixture's rate and length, in the order of model.config.targets."
     if stereo not in STEREO: raise InputError(f'stereo is "{stereo}"; allowed: {", ".join(STEREO)}')
-    if mixture.numel()==0: return torch.zeros_like(mixture)
+    if mixture.numel()==0: return mixture.new_zeros(len(model.config.targets), *mixture.shape)
     if not mixture.isfinite().all(): raise InputError('the mixture holds NaN or infinite samples; repair the file first')
-    inner = model.config.rate
+    inner, most = model.config.rate, getattr(model.config, 'segment', 0)
     device = next(model.parameters()).device if hasattr(model, 'parameters') else mixture.device
     x = resample(mixture.float(), rate, inner)
+    n, step = int(segment*inner), int(hop*inner)
+    if most: n, step = most, max(1, min(step, most*step//max(n, 1)))          # a legacy model reads one length only
     def run(x):
-        return overlap_add(lambda b: model(b.to(device)).to(b.device), x, int(segment*inner), int(hop*inner),
-                           batch=batch, progress=progress)
+        return overlap_add(lambda b: model(b.to(device)).to(b.device), x, n, step, batch=batch, progress=progress)
     with torch.inference_mode():
         if x.shape[0]!=2 or stereo=='lr': y = run(x)
         elif stereo=='ms': y = middle_side(run(middle_side(x)))
         else: y = (run(x)+middle_side(run(middle_side(x))))/2
-    return resample(y, inner, rate)[:, :mixture.shape[-1]].clone()
+    return resample(y, inner, rate)[..., :mixture.shape[-1]].clone()
 
-# %% ../nbs/31_separate.ipynb #72ae3a4c
+# %% ../nbs/31_separate.ipynb #d3011347
 def separate_file(
     model,           # `BSRNN`
     path,            # Song: any file that `bsrnn.audio.read` reads; of several streams the first
     folder,          # Where the estimates go
-    residual=True,   # Write what is left, mixture minus estimate, too?
+    targets=(),      # Write only these of the model's targets; empty: all
+    residual=None,   # Write what is left, mixture minus what is written, too? None: if that is one target
     overwrite=False, # Replace files that exist?
     progress=False,  # Show a bar?
     **kwargs         # Segment, hop, batch: passed to `separate`
 ) -> dict:
     "Separate one file into `folder`/<target>.wav (float, so that nothing clips and the parts add up); returns name -> path."
-    names = [model.config.target]+['residual']*residual
+    has = model.config.targets
+    targets = list(targets or has)
+    for t in targets:
+        if t not in has: raise InputError(f'the model has no target "{t}"; it separates {", ".join(has)}')
+    names = targets+['residual']*(len(targets)==1 if residual is None else residual)
     paths = {k: Path(folder)/f'{k}.wav' for k in names}
     there = [p for p in paths.values() if p.exists()]
     if there and not overwrite: raise InputError(f'{there[0]} exists already; give another folder or overwrite=True')
     mixture, rate = read(path)
-    estimate = separate(model, mixture, rate, progress=progress, **kwargs)
-    for name, x in zip(names, [estimate, mixture-estimate]): write(paths[name], x, rate)
+    estimates = separate(model, mixture, rate, progress=progress, **kwargs)[[has.index(t) for t in targets]]
+    for name, x in zip(names, [*estimates, mixture-estimates.sum(0)]): write(paths[name], x, rate)
     return paths

@@ -25,7 +25,7 @@ from .separate import separate
 from .weights import save_model
 from .workspace import InputError, atomic
 
-# %% ../nbs/34_training.ipynb #82a45cb6
+# %% ../nbs/34_training.ipynb #1bdeebd8
 @dataclass(frozen=True)
 class Recipe:
     "How to train: every number of a run beside the model's and the data's."
@@ -47,6 +47,7 @@ class Recipe:
     save_minutes:float=1.     # Minutes between checkpoints
     segment:float=6.          # Separation of validation songs: length of a segment, s
     hop:float=3.              # and from one to the next, s
+    checkpointing:bool=False  # Keep less of every step and compute it twice: less memory, a third more time
     stereo:str='lr'           # Channels the model is given in separation: 'lr', 'ms' or 'both' (chapter 31)
 
 # %% ../nbs/34_training.ipynb #46cf7545
@@ -60,10 +61,11 @@ def learning_rate(
     if recipe.schedule=='cosine': return recipe.lr*rise*.5*(1+math.cos(math.pi*min(done, 1)))
     return recipe.lr*rise*.98**(step//(2*recipe.epoch_steps))
 
-# %% ../nbs/34_training.ipynb #346efc07
+# %% ../nbs/34_training.ipynb #35bee825
 RECIPES = {  # preset -> how it is trained
     'paper': Recipe(steps=1_000_000, batch=2, sampling='sad', validate_minutes=60),
     'small': Recipe(steps=500_000, batch=8, augment='public', validate_minutes=30),
+    **{k: Recipe(steps=1_000_000, batch=2, augment='public', validate_minutes=60) for k in ('obsrnn', 'simo')},
     'demo':  Recipe(minutes=14, batch=8, seconds=2, augment='quick', stereo='both', lr=3e-3, schedule='cosine',
                     warmup=30, ema=.99, validate_minutes=1),
     'smoke': Recipe(steps=3, batch=2, seconds=1, augment='quick', lr=3e-3, schedule='cosine', ema=.9, save_minutes=.01, segment=3, hop=3)}
@@ -99,18 +101,18 @@ def make_fabric(
     if precision=='auto': precision = 'bfloat16' if fast_bf16(device) else 'float32'
     return Fabric(accelerator=device, devices=1, precision={'bfloat16': 'bf16-mixed', 'float32': '32-true'}[precision])
 
-# %% ../nbs/34_training.ipynb #46d00713
+# %% ../nbs/34_training.ipynb #a5e1c488
 def validate(
     model,   # `BSRNN`
     tracks,  # Held-out tracks
     recipe,  # A `Recipe`: segment and hop
     fabric,  # Fabric whose precision is used
 ) -> float:
-    "Mean uSDR over whole tracks, dB; NaN if there are none."
-    target, scores = model.config.target, []
+    "Mean uSDR over whole tracks and all targets they have, dB; NaN if there are none."
+    scores = []
     for t in tracks:
-        with fabric.autocast(): estimate = separate(model, t.mixture(), t.rate, recipe.segment, recipe.hop, stereo=recipe.stereo)
-        scores.append(usdr(t.stem(target), estimate))
+        with fabric.autocast(): estimates = separate(model, t.mixture(), t.rate, recipe.segment, recipe.hop, stereo=recipe.stereo)
+        scores += [usdr(t.stem(k), e) for k, e in zip(model.config.targets, estimates) if t.has(k)]
     scores = [s for s in scores if not math.isnan(s)]
     return sum(scores)/len(scores) if scores else float('nan')
 
@@ -154,7 +156,7 @@ class Log:
             for k in ('loss', 'lr', 'valid_usdr', 'examples_per_second'): self.board.add_scalar(k, row[k], row['step'])
             self.board.flush()
 
-# %% ../nbs/34_training.ipynb #ee392f55
+# %% ../nbs/34_training.ipynb #0d5e88cc
 def fit(
     model,          # `BSRNN`
     mixer,          # `Mixer` over the training tracks
@@ -169,7 +171,7 @@ def fit(
     if not (recipe.minutes or recipe.steps): raise InputError('the recipe has neither minutes nor steps; give one, or training never ends')
     fabric, folder = fabric or make_fabric(), Path(folder)
     last = folder/'checkpoints'/'last.ckpt'
-    model.to(fabric.device)
+    model.to(fabric.device); model.seq.checkpoint = recipe.checkpointing
     average = copy.deepcopy(model).eval().requires_grad_(False)      # what is scored and saved
     optimizer = torch.optim.Adam(model.parameters(), recipe.lr)
     state = dict(step=0, seconds=0., best=-math.inf, best_step=0)
@@ -200,9 +202,9 @@ def fit(
 
     began, bar = time.monotonic(), _bar(recipe, share(), progress)
     try:
-        for mixture, target in (batches(mixer, recipe.batch, start=state['step']*recipe.batch) if share()<1 else []):
+        for mixture, targets in (batches(mixer, recipe.batch, start=state['step']*recipe.batch) if share()<1 else []):
             for group in opt.param_groups: group['lr'] = learning_rate(recipe, state['step'], share())
-            loss = l1_loss(net(mixture.to(fabric.device)), target.to(fabric.device), c.n_fft, c.hop)
+            loss = l1_loss(net(mixture.to(fabric.device)), targets.to(fabric.device), c.n_fft, c.hop)
             fabric.backward(loss)
             norm = fabric.clip_gradients(net, opt, max_norm=recipe.clip, error_if_nonfinite=False)
             if not math.isfinite(norm):

@@ -57,14 +57,14 @@ def shown(
     path = Path(path).resolve()
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
-# %% ../nbs/00_workspace.ipynb #824466ec
+# %% ../nbs/00_workspace.ipynb #25aefdde
 def make_folder(
     path,  # The folder
 ):
     "Make a folder and its parents; raises `InputError` if that cannot be."
     try: path.mkdir(parents=True, exist_ok=True)
     except OSError as e:
-        raise InputError(f'{path} cannot be made ({e.strerror}); data and runs can be kept elsewhere with BSRNN_DATA and BSRNN_OUTPUTS') from None
+        raise InputError(f'{path} cannot be made ({e.strerror}); data, runs and downloaded weights can be kept elsewhere with BSRNN_DATA, BSRNN_OUTPUTS and BSRNN_CACHE') from None
 
 @contextmanager
 def atomic(
