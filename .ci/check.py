@@ -25,10 +25,11 @@ def stale():
                 if not (a.exists() and b.exists() and filecmp.cmp(a, b, shallow=False)): yield f'{folder}/{name}: {what}'
 
 def imported(source):
-    "Modules of bsrnn that a cell imports."
+    "Modules of bsrnn that a cell imports when it runs (not those that its functions import when they are called)."
     try: tree = ast.parse(re.sub(r'^[!%].*', '', source, flags=re.M))
     except SyntaxError: return
-    for node in ast.walk(tree):
+    now = [top for top in tree.body if not isinstance(top, (ast.FunctionDef, ast.ClassDef))]
+    for node in (n for top in now for n in ast.walk(top)):
         if isinstance(node, ast.Import): yield from (a.name.split('.')[1] for a in node.names if a.name.startswith('bsrnn.'))
         if isinstance(node, ast.ImportFrom) and node.module=='bsrnn': yield from (a.name for a in node.names)
         elif isinstance(node, ast.ImportFrom) and (node.module or '').startswith('bsrnn.'): yield node.module.split('.')[1]
