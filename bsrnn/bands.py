@@ -9,7 +9,7 @@ __all__ = ['TABLES', 'TARGET_TABLES', 'band_widths']
 from itertools import accumulate
 from math import ceil, floor
 
-# %% ../nbs/19_bands.ipynb #2ee2ebb9
+# %% ../nbs/19_bands.ipynb #417dc151
 TABLES = {  # name -> pairs of (up to Hz, step Hz); the rest is one band
     'v1':    [(21000, 1000)],
     'v2':    [(16000, 1000), (20000, 2000)],
@@ -23,9 +23,9 @@ TABLES = {  # name -> pairs of (up to Hz, step Hz); the rest is one band
     'joint': [(1000, 50), (2000, 100), (4000, 250), (8000, 500), (16000, 1000), (20000, 2000)],
     'demo':  [(500, 100), (1000, 125), (2000, 250), (4000, 500), (8000, 1000), (16000, 4000)],
 }
-TARGET_TABLES = {'vocals': 'v7', 'drums': 'drums', 'bass': 'bass', 'other': 'v7'}  # the paper's choice per target
+TARGET_TABLES = {'vocals': 'v7', 'drums': 'drums', 'bass': 'bass', 'other': 'v7'}  # the paper's choices
 
-# %% ../nbs/19_bands.ipynb #7d6009a3
+# %% ../nbs/19_bands.ipynb #cd170ecd
 def _from_bins(table, bins):
     "Widths of a table given in bins: as widths, or as (first, first of the next) pairs."
     pairs = table
@@ -37,7 +37,8 @@ def _from_bins(table, bins):
         if b<=a: raise ValueError(f'band {n} is empty: it goes from bin {a} to bin {b}')
         if a!=at:
             what = 'gap' if a>at else 'overlap'
-            raise ValueError(f'{what} before band {n}: it begins at bin {a}, the bands below it end at bin {at}')
+            raise ValueError(f'{what} before band {n}: it begins at bin {a}, '
+                             f'the bands below it end at bin {at}')
         at = b
     if at!=bins:
         raise ValueError(f'the bands end at bin {at}, the spectrogram at {bins} (n_fft/2+1): '
@@ -57,13 +58,14 @@ def _pairs(table):
     return list(table)
 
 def band_widths(
-    table,         # A name in `TABLES`, (up to Hz, step Hz) pairs, or bins: widths, or pairs that begin at bin 0
+    table,         # A name in `TABLES`, (up to Hz, step Hz) pairs, or bins: widths, or pairs from bin 0 on
     n_fft=2048,    # STFT window, samples
     rate=44100,    # Sample rate, Hz
     rule='exact',  # 'exact': round the edges; 'floor': round each width down, as the authors' code
 ) -> list:
-    "Bins in each band, low to high; they add up to n_fft/2+1. Raises ValueError for a table that has a gap, an overlap or an empty band."
-    if rule not in ('exact', 'floor'): raise ValueError(f'unknown band rule "{rule}"; expected exact or floor')
+    "Bins in each band, low to high, n_fft/2+1 in all; ValueError for a gap, an overlap or an empty band."
+    if rule not in ('exact', 'floor'):
+        raise ValueError(f'unknown band rule "{rule}"; expected exact or floor')
     if isinstance(table, str) and table not in TABLES:
         raise ValueError(f'unknown band table "{table}"; expected one of {", ".join(TABLES)}, '
                          '(up to Hz, step Hz) pairs, or widths in bins')

@@ -14,9 +14,9 @@ from torch.utils.checkpoint import checkpoint
 
 from .bandsplit import EPS
 
-# %% ../nbs/21_bandseq.ipynb #3bddfe67
+# %% ../nbs/21_bandseq.ipynb #5ac1ebd1
 class SeqNorm(nn.Module):
-    "GroupNorm for sequences (m l n): statistics over l and the features of a group, gain and offset per feature."
+    "GroupNorm for sequences (m l n): statistics over l and a group's features, gain and offset per feature."
     def __init__(self,
         n_feats,   # Features n
         groups=1,  # Groups of features
@@ -47,7 +47,7 @@ class ResRNN(nn.Module):
 
     def forward(self, x): return x+self.fc(self.rnn(self.norm(x))[0])                # (m l n)
 
-# %% ../nbs/21_bandseq.ipynb #019b80fc
+# %% ../nbs/21_bandseq.ipynb #399aaa11
 ACTIVATIONS = {'prelu': nn.PReLU, 'tanh': nn.Tanh}
 
 class TAC(nn.Module):
@@ -65,11 +65,11 @@ class TAC(nn.Module):
     def forward(self, Z, channels):
         v = self.act(self.transform(Z))
         r = self.act(self.average(reduce(v, '(b c) k t h -> b k t h', 'mean', c=channels)))
-        own, common = self.concat.weight.chunk(2, 1)         # W [v; r] = own v + common r: once for all channels
+        own, common = self.concat.weight.chunk(2, 1)      # W [v; r] = own v + common r: once for all channels
         r = repeat(F.linear(r, common, self.concat.bias), 'b k t n -> (b c) k t n', c=channels)
         return Z+self.act(F.linear(v, own)+r)
 
-# %% ../nbs/21_bandseq.ipynb #d8d5b5f5
+# %% ../nbs/21_bandseq.ipynb #a8457ef4
 class HeadProjection(nn.Module):
     "Linear, PReLU and norm over bands and features for every head: (b k t n) -> (b h t (k e))."
     def __init__(self,
@@ -90,7 +90,7 @@ class HeadProjection(nn.Module):
         return (F.layer_norm(x, x.shape[-2:], eps=self.eps)*self.gain+self.offset).flatten(-2)
 
 class Attention(nn.Module):
-    "Full-band self-attention over the frames of (b k t n), added to its input (TF-GridNet; Magron et al. 2026)."
+    "Full-band self-attention over frames of (b k t n), added to its input (TF-GridNet; Magron et al. 2026)."
     def __init__(self,
         n_feats,  # Features n
         n_bands,  # Bands k
@@ -98,7 +98,8 @@ class Attention(nn.Module):
         width=16, # Features E of question and key, per band and head
     ):
         super().__init__()
-        if n_feats%heads: raise ValueError(f'{n_feats} features cannot be shared by {heads} heads; expected a multiple')
+        if n_feats%heads:
+            raise ValueError(f'{n_feats} features cannot be shared by {heads} heads; expected a multiple')
         self.n_bands = n_bands
         self.q, self.k = (HeadProjection(n_feats, n_bands, heads, width) for _ in range(2))
         self.v = HeadProjection(n_feats, n_bands, heads, n_feats//heads)
@@ -109,7 +110,7 @@ class Attention(nn.Module):
         heard = self.out(rearrange(heard, 'b h t (k e) -> b k t (h e)', k=self.n_bands))
         return Z+rearrange(heard, 'b 1 t (k n) -> b k t n', k=self.n_bands)
 
-# %% ../nbs/21_bandseq.ipynb #5d6b4b72
+# %% ../nbs/21_bandseq.ipynb #6ca0317b
 class Pair(nn.Module):
     "A layer along time, one along bands, then TAC and attention if asked for: ((b c) k t n)."
     def __init__(self,
@@ -156,6 +157,7 @@ class BandSeq(nn.Module):
 
     def forward(self, Z, channels=1):                        # ((b c) k t n)
         for pair in self.pairs:
-            if self.checkpoint and torch.is_grad_enabled(): Z = checkpoint(pair, Z, channels, use_reentrant=False)
+            if self.checkpoint and torch.is_grad_enabled():
+                Z = checkpoint(pair, Z, channels, use_reentrant=False)
             else: Z = pair(Z, channels)
         return Z

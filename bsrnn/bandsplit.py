@@ -71,7 +71,7 @@ class BandNorm(nn.Module):
 
     def forward(self, x): return F.layer_norm(x, x.shape[-2:], eps=self.eps)*self.gain+self.offset
 
-# %% ../nbs/20_bandsplit.ipynb #3a498305
+# %% ../nbs/20_bandsplit.ipynb #4997149e
 class BandSplit(nn.Module):
     "Encode every band of a spectrogram as one feature vector per frame (paper: band split module)."
     def __init__(self,
@@ -94,7 +94,8 @@ class BandSplit(nn.Module):
 
     def forward(self, X):                                                     # (b c f t r)
         b, f, covered = len(X), X.shape[2], sum(self.widths)
-        if f!=covered: raise ValueError(f'bands cover {covered} bins but the spectrogram has {f}; same n_fft?')
+        if f!=covered:
+            raise ValueError(f'bands cover {covered} bins but the spectrogram has {f}; same n_fft?')
         X = X if self.sorted else X.index_select(2, self.bins)
         Z, sizes = [], [g*len(ks) for g, ks in self.groups.items()]
         for B, g, norm, fc in zip(X.split(sizes, 2), self.groups, self.norms, self.fcs):
@@ -104,9 +105,10 @@ class BandSplit(nn.Module):
         return Z if self.sorted else Z.index_select(1, self.back)
 
     def views(self):
-        "Every band's own parameters, low to high, as views that can be read and written: gain and offset (t m), weight (m n), bias (n)."
+        "Writable views of each band's parameters, low to high: gain, offset (t m), weight (m n), bias (n)."
         found = {}
         for ks, norm, fc in zip(self.groups.values(), self.norms, self.fcs):
             for i, k in enumerate(ks):
-                found[k] = SimpleNamespace(gain=norm.gain[i, 0], offset=norm.offset[i, 0], weight=fc.weight[i], bias=fc.bias[i, 0])
+                found[k] = SimpleNamespace(gain=norm.gain[i, 0], offset=norm.offset[i, 0],
+                                           weight=fc.weight[i], bias=fc.bias[i, 0])
         return [found[k] for k in sorted(found)]

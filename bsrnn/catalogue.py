@@ -317,7 +317,7 @@ def fetch(
             if not there(): _fetch(entry, file, progress)          # nobody else did while we waited
     return _checkpoints(entry, target)
 
-# %% ../nbs/26_catalogue.ipynb #91ef4ec3
+# %% ../nbs/26_catalogue.ipynb #8e801dfe
 def open_model(
     model,         # Run folder, model file, public checkpoint, folder of those, or a name in the catalogue
     target='',     # Where there is a file per target: only this one
@@ -325,14 +325,16 @@ def open_model(
     ema=False,     # Of an imported checkpoint: its averaged weights?
     layout='',     # Of an imported checkpoint: whose it is; empty: found out, or as the catalogue says
 ):
-    "Load a model by file or by name; a name that is not on the disk yet is downloaded. Raises `InputError` if there is none."
+    "Load a model by file or name (downloaded if not on the disk yet); raises `InputError` if there is none."
     path, files = Path(model), []
     if path.suffix=='.safetensors' or (path/'model.safetensors').is_file(): return load_model(path, device)
     if path.is_dir(): files = sorted(f for f in path.iterdir() if f.suffix in ('.ckpt', '.pt', '.pth'))
     elif path.exists(): files = [path]
-    elif str(model) in CATALOGUE: files, layout = fetch(str(model), target), layout or CATALOGUE[str(model)].layout
+    elif str(model) in CATALOGUE:
+        files, layout = fetch(str(model), target), layout or CATALOGUE[str(model)].layout
     if not files:
-        raise InputError(f'{model} is no model file or run folder here, and no name in the catalogue ({", ".join(CATALOGUE)}). '
+        raise InputError(f'{model} is no model file or run folder here, '
+                         f'and no name in the catalogue ({", ".join(CATALOGUE)}). '
                          'Train one (papermill nbs/train.ipynb) or name one of these')
     models = [import_model(f, target if len(files)==1 else '', ema, layout, device) for f in files]
     return models[0] if len(models)==1 else Bag(models)

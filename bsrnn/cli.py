@@ -11,7 +11,7 @@ import sys
 import warnings
 from pathlib import Path
 
-# %% ../nbs/51_cli.ipynb #882822f8
+# %% ../nbs/51_cli.ipynb #459b9303
 def _separate(a):
     from bsrnn.catalogue import open_model
     from bsrnn.experiment import newest_model, recipe_of
@@ -44,7 +44,8 @@ def _convert(a):
 
 def _parser():
     "The command's grammar."
-    parser = argparse.ArgumentParser('bsrnn', description='Band-Split RNN music source separation. Training and experiments: papermill nbs/train.ipynb')
+    parser = argparse.ArgumentParser('bsrnn', description='Band-Split RNN music source separation. '
+                                     'Training and experiments: papermill nbs/train.ipynb')
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
     def command(name, run, text):
         c = commands.add_parser(name, help=text, description=text)
@@ -52,17 +53,22 @@ def _parser():
         return c
     def imported(c):
         c.add_argument('--ema', action='store_true', help='of a checkpoint of others: its averaged weights')
-        c.add_argument('--layout', default='', help='of a checkpoint of others: magronp, crlandsc or amanteur; found out if not given')
+        c.add_argument('--layout', default='', help='of a checkpoint of others: '
+                       'magronp, crlandsc or amanteur; found out if not given')
     s = command('separate', _separate, 'separate a song into files')
     s.add_argument('song', help='audio file: wav, flac, mp3, ogg, m4a, ...')
-    s.add_argument('--model', default='', help='run folder, model file, checkpoint, or a name that "bsrnn weights" lists; the newest training run if not given')
+    s.add_argument('--model', default='', help='run folder, model file, checkpoint, or a name that '
+                   '"bsrnn weights" lists; the newest training run if not given')
     s.add_argument('--target', default='', help='only these of its targets, joined by commas')
     s.add_argument('--out', default='', help='folder for the files; "SONG stems" if not given')
     s.add_argument('--segment', type=float, default=6., help='length of a segment, s')
-    s.add_argument('--hop', type=float, default=3., help='from one segment to the next, s; smaller is slower and a little better')
-    s.add_argument('--stereo', default='auto', choices=['auto', 'lr', 'ms', 'both'], help='what the model hears; as it was trained to if not given')
+    s.add_argument('--hop', type=float, default=3.,
+                   help='from one segment to the next, s; smaller is slower and a little better')
+    s.add_argument('--stereo', default='auto', choices=['auto', 'lr', 'ms', 'both'],
+                   help='what the model hears; as it was trained to if not given')
     s.add_argument('--device', default='auto', choices=['auto', 'cpu', 'cuda', 'mps'])
-    s.add_argument('--residual', action='store_true', help='write what is left, too (always done for a single target)')
+    s.add_argument('--residual', action='store_true',
+                   help='write what is left, too (always done for a single target)')
     s.add_argument('--overwrite', action='store_true', help='replace files that exist')
     imported(s)
     w = command('weights', _weights, 'list public weights, or download one by its name')
@@ -77,7 +83,7 @@ def _parser():
 def main(
     args=None,  # Words after the program's name; those of the process if None
 ) -> int:
-    "The command `bsrnn`; returns its exit code: 0, 1 for a problem that is named in one sentence, 2 for words it does not know, 130 for Ctrl-C."
+    "The command `bsrnn`; exit code 0, 1 (problem named in one sentence), 2 (unknown words) or 130 (Ctrl-C)."
     a = _parser().parse_args(args)
     from bsrnn.workspace import InputError
     try:

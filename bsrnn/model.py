@@ -24,7 +24,7 @@ from .maskest import MaskEst
 from .spectral import stft, istft
 from .workspace import InputError
 
-# %% ../nbs/23_model.ipynb #d9946fc2
+# %% ../nbs/23_model.ipynb #c61484d8
 STEREO_MODELS, LEGACY = ('independent', 'joint', 'tac'), ('', 'amanteur', 'crlandsc')
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class BSRNNConfig:
     hidden_factor:float=2.        # RNN units per direction, as a multiple of n_feats
     norm_groups:int=1             # Groups of the RNNs' norm
     mask_factor:float=4.          # Hidden units of the mask MLP, as a multiple of n_feats
-    mask_layers:int=2             # Hidden layers of the mask MLP: 2 as in the authors' code, 1 as in the paper
+    mask_layers:int=2             # Hidden layers of the mask MLP: 2 as in the authors' code, 1 in the paper
     stereo:str='independent'      # Channels: 'independent', 'joint' (one vector for two channels) or 'tac'
     tac_factor:float=3.           # Hidden units of TAC, as a multiple of n_feats
     tac_activation:str='prelu'    # 'prelu' or 'tanh'
@@ -59,18 +59,24 @@ class BSRNNConfig:
         for name in ('targets', 'bands'): object.__setattr__(self, name, tuples(getattr(self, name)))
         for f in fields(self):
             value, least = getattr(self, f.name), 0 if f.name in ('heads', 'frames') else 1
-            if f.type is int and (type(value) is not int or value<least): raise ValueError(f'{f.name} is {value!r}; expected an integer from {least} on')
-            if f.type is float and not (isinstance(value, (int, float)) and 0<value<1e6): raise ValueError(f'{f.name} is {value!r}; expected a number above 0')
-            if f.type is bool and type(value) is not bool: raise ValueError(f'{f.name} is {value!r}; expected true or false')
+            if f.type is int and (type(value) is not int or value<least):
+                raise ValueError(f'{f.name} is {value!r}; expected an integer from {least} on')
+            if f.type is float and not (isinstance(value, (int, float)) and 0<value<1e6):
+                raise ValueError(f'{f.name} is {value!r}; expected a number above 0')
+            if f.type is bool and type(value) is not bool:
+                raise ValueError(f'{f.name} is {value!r}; expected true or false')
         for name, allowed in dict(band_rule=('floor', 'exact'), rnn=('lstm', 'gru'), stereo=STEREO_MODELS,
-                                  tac_activation=tuple(ACTIVATIONS), legacy=LEGACY, mask_layers=(1, 2)).items():
+                                  tac_activation=tuple(ACTIVATIONS), legacy=LEGACY,
+                                  mask_layers=(1, 2)).items():
             if getattr(self, name) not in allowed:
-                raise ValueError(f'{name} is {getattr(self, name)!r}; expected one of {", ".join(map(repr, allowed))}')
+                raise ValueError(f'{name} is {getattr(self, name)!r}; '
+                                 f'expected one of {", ".join(map(repr, allowed))}')
         if not self.targets or len(set(self.targets))<len(self.targets) or isinstance(self.targets, str):
             raise ValueError(f'targets are {self.targets!r}; expected a list of different names')
         if (self.residual or self.consistent) and len(self.targets)<2:
             raise ValueError('residual and consistent need several targets; there is one')
-        if self.residual and self.consistent: raise ValueError('residual and consistent both make the estimates add up; expected one of them')
+        if self.residual and self.consistent:
+            raise ValueError('residual and consistent both make the estimates add up; expected one of them')
 
     @property
     def widths(self) -> list:
@@ -99,26 +105,32 @@ def preset_config(
     **changes   # Fields of `BSRNNConfig` to set otherwise
 ) -> BSRNNConfig:
     "The configuration of a named preset; raises ValueError for an unknown name or field."
-    if preset not in PRESETS: raise ValueError(f'unknown preset "{preset}"; expected one of {", ".join(PRESETS)}')
+    if preset not in PRESETS:
+        raise ValueError(f'unknown preset "{preset}"; expected one of {", ".join(PRESETS)}')
     unknown = set(changes)-{f.name for f in fields(BSRNNConfig)}
-    if unknown: raise ValueError(f'unknown settings {", ".join(sorted(unknown))}; expected fields of BSRNNConfig')
-    return BSRNNConfig(**{**PRESETS[preset], **({'targets': split_targets(targets)} if targets else {}), **changes})
+    if unknown:
+        raise ValueError(f'unknown settings {", ".join(sorted(unknown))}; expected fields of BSRNNConfig')
+    return BSRNNConfig(**{**PRESETS[preset], **({'targets': split_targets(targets)} if targets else {}),
+                          **changes})
 
 def parse_options(
     text,  # JSON such as '{"heads": 2, "stereo": "tac"}'; may be empty
 ) -> dict:
     "Fields of `BSRNNConfig` from a parameter of a notebook; raises `InputError` with what is wrong."
     try: options = json.loads(text or '{}')
-    except ValueError as e: raise InputError(f'options is "{text}", which is no JSON ({e}); expected such as {{"heads": 2}}') from None
+    except ValueError as e:
+        raise InputError(f'options is "{text}", which is no JSON ({e}); '
+                         'expected such as {"heads": 2}') from None
     names = [f.name for f in fields(BSRNNConfig) if f.name!='targets']
-    if not isinstance(options, dict): raise InputError(f'options is "{text}"; expected such as {{"heads": 2}}')
+    if not isinstance(options, dict):
+        raise InputError(f'options is "{text}"; expected such as {{"heads": 2}}')
     for k in options:
         if k not in names: raise InputError(f'options: unknown "{k}"; allowed: {", ".join(names)}')
     try: BSRNNConfig(**options).widths
     except (ValueError, TypeError) as e: raise InputError(f'options: {e}') from None
     return options
 
-# %% ../nbs/23_model.ipynb #6ddf0d80
+# %% ../nbs/23_model.ipynb #8f69a68d
 class BSRNN(nn.Module):
     "Band-Split RNN: extracts its targets from a mixture of any length and number of channels."
     def __init__(self,
@@ -163,12 +175,17 @@ class BSRNN(nn.Module):
 
     def _check(self, mixture):
         "Raise ValueError for what this model cannot read."
-        if mixture.dim()!=3: raise ValueError(f'expected a mixture (b c l): batch, channels, samples; got {tuple(mixture.shape)}')
+        if mixture.dim()!=3:
+            raise ValueError('expected a mixture (b c l): batch, channels, samples; '
+                             f'got {tuple(mixture.shape)}')
         _, c, l = mixture.shape
-        if self.config.stereo=='joint' and c>2: raise ValueError(f'this model reads one or two channels together; got {c}. Separate them in pairs')
+        if self.config.stereo=='joint' and c>2:
+            raise ValueError(f'this model reads one or two channels together; got {c}. '
+                             'Separate them in pairs')
         most = self.config.segment+self.config.hop-1
         if self.config.frames and l>most:
-            raise ValueError(f'this model reads at most {most} samples at a time; got {l}. `separate` cuts longer ones')
+            raise ValueError(f'this model reads at most {most} samples at a time; got {l}. '
+                             '`separate` cuts longer ones')
 
     @classmethod
     def from_pretrained(cls,
@@ -193,23 +210,25 @@ class BSRNN(nn.Module):
         from bsrnn.weights import push_to_hub
         return push_to_hub(self, repo, **kwargs)
 
-# %% ../nbs/23_model.ipynb #48d75065
+# %% ../nbs/23_model.ipynb #3a3753d9
 class Bag(nn.Module):
-    "Several models as one: their estimates (b s c l), one model's after the other's; raises `InputError` if they do not go together."
+    "Models as one: their estimates (b s c l), one after the other; `InputError` if they do not go together."
     def __init__(self,
         models,  # `BSRNN`s of one sample rate
     ):
         super().__init__()
         self.models = nn.ModuleList(models)
         targets, rates = [t for m in models for t in m.config.targets], {m.config.rate for m in models}
-        if len(set(targets))<len(targets): raise InputError(f'the models have targets {", ".join(targets)}; expected each of them once')
-        if len(rates)>1: raise InputError(f'the models work at {", ".join(map(str, sorted(rates)))} Hz; expected one rate')
+        if len(set(targets))<len(targets):
+            raise InputError(f'the models have targets {", ".join(targets)}; expected each of them once')
+        if len(rates)>1:
+            raise InputError(f'the models work at {", ".join(map(str, sorted(rates)))} Hz; expected one rate')
         segment = min((m.config.segment for m in models if m.config.segment), default=0)
         self.config = SimpleNamespace(targets=tuple(targets), rate=rates.pop(), segment=segment)
 
     def forward(self, mixture): return torch.cat([m(mixture) for m in self.models], 1)
 
-# %% ../nbs/23_model.ipynb #6a2a33bf
+# %% ../nbs/23_model.ipynb #4baf0620
 def n_params(
     module,  # Any torch module
 ) -> int:
@@ -220,7 +239,7 @@ def n_macs(
     config,     # `BSRNNConfig`
     channels=2, # Channels of the mixture
 ) -> int:
-    "Multiplications of the network for one second of audio, counted by torch without computing anything (transforms not included)."
+    "Multiplications of the network for 1 s of audio (transforms excluded), counted by torch, not computed."
     frames = config.frames or round(config.rate/config.hop)
     with torch.device('meta'), torch.no_grad(), FlopCounterMode(display=False) as count:
         BSRNN(config).masks(torch.empty(1, channels, config.n_fft//2+1, frames, dtype=torch.complex64))

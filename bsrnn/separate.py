@@ -16,7 +16,7 @@ from tqdm import tqdm
 from .audio import read, write, resample
 from .workspace import InputError
 
-# %% ../nbs/31_separate.ipynb #a5c8f2bb
+# %% ../nbs/31_separate.ipynb #b5dbe0ca
 def hann(
     n,  # Length, samples
 ):
@@ -32,8 +32,9 @@ def overlap_add(
     batch=4,         # Segments that go through `f` together
     progress=False,  # Show a bar?
 ):
-    "Apply `f` to overlapping segments and cross-fade them; a song of one segment or less goes through whole (the paper's inference)."
-    if mixture.dim()!=2: raise ValueError(f'expected a mixture (c l): channels, samples; got {tuple(mixture.shape)}')
+    "Apply `f` to overlapping segments, cross-faded (as in the paper); songs up to one segment go in whole."
+    if mixture.dim()!=2:
+        raise ValueError(f'expected a mixture (c l): channels, samples; got {tuple(mixture.shape)}')
     if not 1<=hop<=segment: raise ValueError(f'hop {hop} and segment {segment}: expected 1 <= hop <= segment')
     w = hann(segment) if window is None else window.float()
     if len(w)!=segment or w.min()<=0: raise ValueError(f'expected a window of {segment} values above 0')
@@ -41,7 +42,8 @@ def overlap_add(
     if l<=segment: return f(mixture[None])[0]
     n = ceil((l+pad)/hop)
     x = F.pad(mixture, (pad, (n-1)*hop+segment-pad-l))
-    total, weight, w = None, x.new_zeros(x.shape[1], dtype=torch.float64), w.to(x.device)     # double: thousands of terms
+    # double: thousands of terms
+    total, weight, w = None, x.new_zeros(x.shape[1], dtype=torch.float64), w.to(x.device)
     for i in tqdm(range(0, n, batch), 'separating', disable=not progress):
         starts = [j*hop for j in range(i, min(i+batch, n))]
         for a, y in zip(starts, f(torch.stack([x[:, a:a+segment] for a in starts]))):
@@ -49,7 +51,7 @@ def overlap_add(
             total[..., a:a+segment] += w*y; weight[a:a+segment] += w
     return (total/weight)[..., pad:pad+l].float()
 
-# %% ../nbs/31_separate.ipynb #21d8565a
+# %% ../nbs/31_separate.ipynb #fb6d68ab
 STEREO = ('lr', 'ms', 'both')
 
 def middle_side(
@@ -72,21 +74,23 @@ def separate(
     "The targets' waveforms (s c l) at the mixture's rate and length, in the order of model.config.targets."
     if stereo not in STEREO: raise InputError(f'stereo is "{stereo}"; allowed: {", ".join(STEREO)}')
     if mixture.numel()==0: return mixture.new_zeros(len(model.config.targets), *mixture.shape)
-    if not mixture.isfinite().all(): raise InputError('the mixture holds NaN or infinite samples; repair the file first')
+    if not mixture.isfinite().all():
+        raise InputError('the mixture holds NaN or infinite samples; repair the file first')
     inner, most = model.config.rate, getattr(model.config, 'segment', 0)
     device = next(model.parameters()).device if hasattr(model, 'parameters') else mixture.device
     x = resample(mixture.float(), rate, inner)
     n, step = int(segment*inner), int(hop*inner)
-    if most: n, step = most, max(1, min(step, most*step//max(n, 1)))          # a legacy model reads one length only
+    if most: n, step = most, max(1, min(step, most*step//max(n, 1)))    # a legacy model reads one length only
     def run(x):
-        return overlap_add(lambda b: model(b.to(device)).to(b.device), x, n, step, batch=batch, progress=progress)
+        return overlap_add(lambda b: model(b.to(device)).to(b.device), x, n, step, batch=batch,
+                           progress=progress)
     with torch.inference_mode():
         if x.shape[0]!=2 or stereo=='lr': y = run(x)
         elif stereo=='ms': y = middle_side(run(middle_side(x)))
         else: y = (run(x)+middle_side(run(middle_side(x))))/2
     return resample(y, inner, rate)[..., :mixture.shape[-1]].clone()
 
-# %% ../nbs/31_separate.ipynb #d3011347
+# %% ../nbs/31_separate.ipynb #40bd20e3
 def separate_file(
     model,           # `BSRNN`
     path,            # Song: any file that `bsrnn.audio.read` reads; of several streams the first
@@ -97,7 +101,7 @@ def separate_file(
     progress=False,  # Show a bar?
     **kwargs         # Segment, hop, batch: passed to `separate`
 ) -> dict:
-    "Separate one file into `folder`/<target>.wav (float, so that nothing clips and the parts add up); returns name -> path."
+    "Separate one file into `folder`/<target>.wav (float: nothing clips, parts add up); returns name -> path."
     has = model.config.targets
     targets = list(targets or has)
     for t in targets:
@@ -105,7 +109,8 @@ def separate_file(
     names = targets+['residual']*(len(targets)==1 if residual is None else residual)
     paths = {k: Path(folder)/f'{k}.wav' for k in names}
     there = [p for p in paths.values() if p.exists()]
-    if there and not overwrite: raise InputError(f'{there[0]} exists already; give another folder or overwrite=True')
+    if there and not overwrite:
+        raise InputError(f'{there[0]} exists already; give another folder or overwrite=True')
     mixture, rate = read(path)
     estimates = separate(model, mixture, rate, progress=progress, **kwargs)[[has.index(t) for t in targets]]
     for name, x in zip(names, [*estimates, mixture-estimates.sum(0)]): write(paths[name], x, rate)

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from .model import BSRNN, BSRNNConfig, n_params
 from .workspace import InputError, atomic, make_folder
 
-# %% ../nbs/24_weights.ipynb #dd41b03a
+# %% ../nbs/24_weights.ipynb #42fade1d
 def save_model(
     model,        # A `BSRNN`
     path,         # File to write, .safetensors
@@ -26,28 +26,36 @@ def save_model(
 ) -> Path:
     "Write a model's weights, configuration and provenance as one safetensors file, whole or not at all."
     weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-    header = {'format': 'bsrnn', 'config': json.dumps(model.config.to_dict()), 'targets': ','.join(model.config.targets),
+    header = {'format': 'bsrnn', 'config': json.dumps(model.config.to_dict()),
+              'targets': ','.join(model.config.targets),
               'rate': str(model.config.rate), 'provenance': json.dumps(provenance or model.provenance)}
     with atomic(path) as part: save_file(weights, str(part), header)
     return Path(path)
 
-# %% ../nbs/24_weights.ipynb #46345783
+# %% ../nbs/24_weights.ipynb #30278e32
 def read_weights(
     path,  # A safetensors file
 ):
     "Tensors and header of a safetensors file; raises `InputError` if it is none."
-    if not Path(path).is_file(): raise InputError(f'{path} does not exist; expected a model file, or a run folder with model.safetensors in it')
+    if not Path(path).is_file():
+        raise InputError(f'{path} does not exist; expected a model file, '
+                         'or a run folder with model.safetensors in it')
     try:
-        with safe_open(str(path), 'pt') as f: return {k: f.get_tensor(k) for k in f.keys()}, f.metadata() or {}
-    except (SafetensorError, OSError) as e: raise InputError(f'{path} is no safetensors file, or damaged ({e})') from None
+        with safe_open(str(path), 'pt') as f:
+            return {k: f.get_tensor(k) for k in f.keys()}, f.metadata() or {}
+    except (SafetensorError, OSError) as e:
+        raise InputError(f'{path} is no safetensors file, or damaged ({e})') from None
 
 def _config(path, header, n_tensors):
     "The configuration in a header, checked."
-    if header.get('format')!='bsrnn': raise InputError(f'{path} is a safetensors file, but not one of bsrnn: it holds no configuration')
+    if header.get('format')!='bsrnn':
+        raise InputError(f'{path} is a safetensors file, but not one of bsrnn: it holds no configuration')
     try:
         values = json.loads(header['config'])
         unknown = set(values)-{f.name for f in fields(BSRNNConfig)}
-        if unknown: raise InputError(f'{path} was written by another version of bsrnn: unknown settings {", ".join(sorted(unknown))}')
+        if unknown:
+            raise InputError(f'{path} was written by another version of bsrnn: '
+                             f'unknown settings {", ".join(sorted(unknown))}')
         config = BSRNNConfig(**values)
         if config.n_layers>n_tensors: raise ValueError(f'{config.n_layers} layers, but {n_tensors} tensors')
         config.widths
@@ -60,27 +68,30 @@ def load_model(
     path,          # File written by `save_model`, or a run folder that holds model.safetensors
     device='cpu',  # Where to put it
 ):
-    "Read a model file and return the `BSRNN`, ready to use; raises `InputError` for anything else. Runs no code of the file."
+    "The `BSRNN` in a model file, ready to use; raises `InputError` for anything else. Runs none of its code."
     path = Path(path)/'model.safetensors' if Path(path).is_dir() else Path(path)
     weights, header = read_weights(path)
     config = _config(path, header, len(weights))
     try:
-        with torch.device('meta'): BSRNN(config).load_state_dict(weights, assign=True)      # no memory is taken yet
+        with torch.device('meta'): BSRNN(config).load_state_dict(weights, assign=True)   # takes no memory yet
         model = BSRNN(config)
         model.load_state_dict(weights)
     except (RuntimeError, ValueError, TypeError, OverflowError) as e:
-        raise InputError(f'{path}: the weights do not fit their own configuration; the file is damaged ({str(e).splitlines()[-1].strip()})') from None
+        raise InputError(f'{path}: the weights do not fit their own configuration; the file is damaged '
+                         f'({str(e).splitlines()[-1].strip()})') from None
     try: model.provenance = dict(json.loads(header.get('provenance', '{}')))
-    except (ValueError, TypeError): raise InputError(f'{path}: its provenance cannot be read; the file is damaged') from None
+    except (ValueError, TypeError):
+        raise InputError(f'{path}: its provenance cannot be read; the file is damaged') from None
     return model.eval().to(device)
 
-# %% ../nbs/24_weights.ipynb #f2ce8e76
+# %% ../nbs/24_weights.ipynb #56e3eebf
 CARD = """---
 library_name: bsrnn
 tags: [music-source-separation, audio-to-audio]
 ---
 # {name}
-Band-Split RNN (Luo & Yu 2022, arXiv 2209.15174) that separates: {targets}. {millions:.1f} million parameters, {rate} Hz.
+Band-Split RNN (Luo & Yu 2022, arXiv 2209.15174) that separates: {targets}. \
+{millions:.1f} million parameters, {rate} Hz.
 
     from bsrnn.model import BSRNN
     model = BSRNN.from_pretrained('USER/{name}')
@@ -99,7 +110,8 @@ def load_pretrained(
     from huggingface_hub import hf_hub_download
     try: path = hf_hub_download(str(name), 'model.safetensors', revision=revision, token=token)
     except Exception as e:                                  # many kinds: no such name, no network, no right
-        raise InputError(f'{name} is no folder here, and the hub did not give it ({str(e).strip().splitlines()[0]})') from None
+        raise InputError(f'{name} is no folder here, and the hub did not give it '
+                         f'({str(e).strip().splitlines()[0]})') from None
     return load_model(path, device)
 
 def save_pretrained(
@@ -112,7 +124,8 @@ def save_pretrained(
     make_folder(folder)
     save_model(model, folder/'model.safetensors')
     with atomic(folder/'config.json') as part: part.write_text(json.dumps(c.to_dict(), indent=1)+'\n')
-    card = CARD.format(name=name or folder.name, targets=', '.join(c.targets), millions=n_params(model)/1e6, rate=c.rate,
+    card = CARD.format(name=name or folder.name, targets=', '.join(c.targets),
+                       millions=n_params(model)/1e6, rate=c.rate,
                        provenance=json.dumps(model.provenance) if model.provenance else 'not recorded')
     with atomic(folder/'README.md') as part: part.write_text(card, encoding='utf-8')
     return folder
