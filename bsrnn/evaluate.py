@@ -90,7 +90,7 @@ def summary(
     if table.target.nunique()>1: return '\n'.join(summary(some) for _, some in table.groupby('target', sort=False))
     scored, framed = table[table.usdr.notna()], table[table.csdr.notna()]
     silent = ''.join(f'; {row.track}: {row.note}' for row in table[table.usdr.isna()].itertuples())
-    if not len(scored): return 'no track could be scored'+silent
+    if not len(scored): return f'{", ".join(table.target.unique())}: no track could be scored{silent}'
     better = scored.improvement.mean()
     return (f'{scored.target.iloc[0]}: uSDR {scored.usdr.mean():.2f} dB (mean of {len(scored)} track{"s"*(len(scored)>1)}), '
             +(f'cSDR {framed.csdr.median():.2f} dB (museval, median over {len(framed)} of the medians over seconds); ' if len(framed) else 'no cSDR (nothing but silence to judge); ')+
