@@ -50,7 +50,7 @@ class Recipe:
     segment:float=6.          # Separation of validation songs: length of a segment, s
     hop:float=3.              # and from one to the next, s
     keep_memory:bool=False    # On a CPU: do not give freed memory back (up to 1.8 times as fast, up to twice the memory)
-    checkpointing:bool=False  # Keep less of every step and compute it twice: less memory, a third more time
+    checkpointing:bool=False  # Keep less of every step and compute it twice: less memory, up to half more time
     stereo:str='lr'           # Channels the model is given in separation: 'lr', 'ms' or 'both' (chapter 31)
 
 # %% ../nbs/34_training.ipynb #46cf7545
