@@ -30,7 +30,7 @@ class SeqNorm(nn.Module):
         if self.groups==1: return F.layer_norm(x, x.shape[-2:], eps=self.eps)*self.weight+self.bias
         return F.group_norm(x.transpose(1, 2), self.groups, self.weight, self.bias, self.eps).transpose(1, 2)
 
-# %% ../nbs/21_bandseq.ipynb #a4e371dc
+# %% ../nbs/21_bandseq.ipynb #2a1511ab
 class ResRNN(nn.Module):
     "Residual bidirectional RNN over the middle axis of (m l n) (paper: band and sequence modeling module)."
     def __init__(self,
@@ -42,10 +42,12 @@ class ResRNN(nn.Module):
     ):
         super().__init__()
         self.norm = SeqNorm(n_feats, groups, eps)
-        self.rnn = getattr(nn, rnn.upper())(n_feats, hidden, batch_first=True, bidirectional=True)
+        self.rnn = getattr(nn, rnn.upper())(n_feats, hidden, bidirectional=True)
         self.fc = nn.Linear(2*hidden, n_feats)
 
-    def forward(self, x): return x+self.fc(self.rnn(self.norm(x))[0])                # (m l n)
+    def forward(self, x):                                    # (m l n)
+        y, _ = self.rnn(self.norm(x).transpose(0, 1))        # (l m h), as RNNs lie in memory: nothing is copied
+        return x+self.fc(y).transpose(0, 1)
 
 # %% ../nbs/21_bandseq.ipynb #399aaa11
 ACTIVATIONS = {'prelu': nn.PReLU, 'tanh': nn.Tanh}

@@ -317,17 +317,11 @@ def fetch(
             if not there(): _fetch(entry, file, progress)          # nobody else did while we waited
     return _checkpoints(entry, target)
 
-# %% ../nbs/26_catalogue.ipynb #8e801dfe
-def open_model(
-    model,         # Run folder, model file, public checkpoint, folder of those, or a name in the catalogue
-    target='',     # Where there is a file per target: only this one
-    device='cpu',  # Where to put it
-    ema=False,     # Of an imported checkpoint: its averaged weights?
-    layout='',     # Of an imported checkpoint: whose it is; empty: found out, or as the catalogue says
-):
-    "Load a model by file or name (downloaded if not on the disk yet); raises `InputError` if there is none."
+# %% ../nbs/26_catalogue.ipynb #4876591c
+def _open_one(model, target, device, ema, layout):
+    "The models that one name stands for."
     path, files = Path(model), []
-    if path.suffix=='.safetensors' or (path/'model.safetensors').is_file(): return load_model(path, device)
+    if path.suffix=='.safetensors' or (path/'model.safetensors').is_file(): return [load_model(path, device)]
     if path.is_dir(): files = sorted(f for f in path.iterdir() if f.suffix in ('.ckpt', '.pt', '.pth'))
     elif path.exists(): files = [path]
     elif str(model) in CATALOGUE:
@@ -336,5 +330,24 @@ def open_model(
         raise InputError(f'{model} is no model file or run folder here, '
                          f'and no name in the catalogue ({", ".join(CATALOGUE)}). '
                          'Train one (papermill nbs/train.ipynb) or name one of these')
-    models = [import_model(f, target if len(files)==1 else '', ema, layout, device) for f in files]
-    return models[0] if len(models)==1 else Bag(models)
+    return [import_model(f, target if len(files)==1 else '', ema, layout, device) for f in files]
+
+def open_model(
+    model,         # Run folder, model file, public checkpoint, folder of those, or a name in the catalogue; or a
+                   # list of them, or several joined by commas: of a target that many know, the mean is taken
+    target='',     # Where there is a file per target: only this one
+    device='cpu',  # Where to put it
+    ema=False,     # Of an imported checkpoint: its averaged weights?
+    layout='',     # Of an imported checkpoint: whose it is; empty: found out, or as the catalogue says
+    weights=(),    # Weights of several models in the mean; all alike if empty
+):
+    "Load a model by file or name (downloaded if not on the disk yet); raises `InputError` if there is none."
+    if isinstance(model, (str, Path)):
+        model = [model] if Path(model).exists() else [m.strip() for m in str(model).split(',')]
+    if weights and len(weights)!=len(model):
+        raise InputError(f'weights are {", ".join(map(str, weights))}; expected {len(model)}, one for each model')
+    models, shares = [], []
+    for name, weight in zip(model, weights or [1]*len(model)):
+        found = _open_one(name, target, device, ema, layout)
+        models, shares = models+found, shares+[weight]*len(found)
+    return models[0] if len(models)==1 else Bag(models, shares)

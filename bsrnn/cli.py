@@ -5,28 +5,50 @@
 # %% auto #0
 __all__ = ['main']
 
-# %% ../nbs/51_cli.ipynb #f4fd32ec
+# %% ../nbs/51_cli.ipynb #11e34fb4
 import argparse
+import signal
 import sys
+import threading
 import warnings
-from pathlib import Path
+from contextlib import contextmanager
 
-# %% ../nbs/51_cli.ipynb #459b9303
+# %% ../nbs/51_cli.ipynb #94726f47
 def _separate(a):
     from bsrnn.catalogue import open_model
     from bsrnn.experiment import newest_model, recipe_of
-    from bsrnn.separate import separate_file
-    from bsrnn.training import make_fabric
-    from bsrnn.workspace import shown
-    fabric, name = make_fabric(a.device), a.model or newest_model()
+    from bsrnn.separate import Separator, keep_memory, pick_device
+    from bsrnn.songs import find_songs, part_names, plan_jobs, report, separate_songs, this_part
+    from bsrnn.workspace import InputError
+    songs, models = find_songs(a.song, a.out), a.model or [newest_model()]
+    part, parts = a.part or this_part()
+    keep_memory()
     targets = [t.strip() for t in a.target.split(',')] if a.target else []
-    model = open_model(name, targets[0] if len(targets)==1 else '', fabric.device, a.ema, a.layout)
-    stereo = recipe_of(name).get('stereo', 'lr') if a.stereo=='auto' else a.stereo
-    folder = Path(a.out) if a.out else Path(f'{Path(a.song).stem} stems')
-    with fabric.autocast():
-        paths = separate_file(model, a.song, folder, targets, a.residual or None, a.overwrite, True,
-                              segment=a.segment, hop=a.hop, stereo=stereo)
-    print('\n'.join(shown(p) for p in paths.values()))
+    model = open_model(models, targets[0] if len(targets)==1 else '', pick_device(a.device), a.ema, a.layout, a.weights)
+    stereo = recipe_of(models[0]).get('stereo', 'lr') if a.stereo=='auto' else a.stereo
+    separator = Separator(model, a.quality, a.segment, a.hop, stereo, a.shifts, a.consistent, a.precision, a.batch)
+    jobs = plan_jobs(songs, part_names(separator, targets, a.residual), a.out, a.template, a.format)[part::parts]
+    if parts>1: print(f'part {part+1} of {parts}: {len(jobs)} of {len(songs)} songs')
+    if a.dry_run: return _show(jobs, a.overwrite)
+    results = separate_songs(separator, jobs, a.bits, a.overwrite)
+    failed = [r for r in results if r.state=='failed']
+    if len(results)==1 and failed: raise InputError(failed[0].reason)
+    print(report(results))
+    return 1 if failed else 0
+
+def _show(jobs, overwrite):
+    "What would be done; 1 if a song cannot be read."
+    from bsrnn.audio import info
+    from bsrnn.workspace import InputError, shown
+    bad = 0
+    for j in jobs:
+        write = j.paths if overwrite else j.missing
+        try:
+            i = info(j.song)
+            print(f'{j.song} ({i.seconds:.1f} s, {i.rate} Hz, {i.channels} channels): '
+                  +(', '.join(shown(p) for p in write.values()) or 'kept, all its files are there'))
+        except InputError as e: bad = 1; print(f'fails: {e}')
+    return bad
 
 def _weights(a):
     from bsrnn.catalogue import catalogue_table, fetch
@@ -42,6 +64,14 @@ def _convert(a):
     from bsrnn.importers import convert
     print(convert(a.file, a.out, targets=a.target, ema=a.ema, layout=a.layout))
 
+def _numbers(text): return [float(t) for t in text.split(',')]
+
+def _part(text):
+    "'2/4' is (1, 4)."
+    i, n = (int(t) for t in text.split('/'))
+    if not 1<=i<=n: raise ValueError
+    return i-1, n
+
 def _parser():
     "The command's grammar."
     parser = argparse.ArgumentParser('bsrnn', description='Band-Split RNN music source separation. '
@@ -55,21 +85,38 @@ def _parser():
         c.add_argument('--ema', action='store_true', help='of a checkpoint of others: its averaged weights')
         c.add_argument('--layout', default='', help='of a checkpoint of others: '
                        'magronp, crlandsc or amanteur; found out if not given')
-    s = command('separate', _separate, 'separate a song into files')
-    s.add_argument('song', help='audio file: wav, flac, mp3, ogg, m4a, ...')
-    s.add_argument('--model', default='', help='run folder, model file, checkpoint, or a name that '
-                   '"bsrnn weights" lists; the newest training run if not given')
+    s = command('separate', _separate, 'separate songs into files')
+    s.add_argument('song', nargs='+', help='files, folders (with the folders in them) or patterns; '
+                   'wav, flac, mp3, ogg, m4a, mp4, ...')
+    s.add_argument('--model', action='append', help='run folder, model file, checkpoint, or a name that '
+                   '"bsrnn weights" lists; the newest training run if not given. '
+                   'Given again: all of them, and the mean where several know a target')
+    s.add_argument('--weights', type=_numbers, default=(), metavar='W,W', help='weights of the models in that mean')
     s.add_argument('--target', default='', help='only these of its targets, joined by commas')
-    s.add_argument('--out', default='', help='folder for the files; "SONG stems" if not given')
-    s.add_argument('--segment', type=float, default=6., help='length of a segment, s')
-    s.add_argument('--hop', type=float, default=3.,
-                   help='from one segment to the next, s; smaller is slower and a little better')
+    s.add_argument('--residual', action=argparse.BooleanOptionalAction, default=None,
+                   help='write what is left of the mixture, too; if not said: when there is one target')
+    s.add_argument('--out', default='separated', help='folder for the files; "separated" if not given')
+    s.add_argument('--template', default='{folder}/{song}/{target}',
+                   help='names of the files in it; fields folder, song, target, suffix')
+    s.add_argument('--format', default='wav', choices=['wav', 'flac', 'ogg', 'opus', 'mp3'])
+    s.add_argument('--bits', default='', choices=['16', '24', 'float'],
+                   help='of a sample; if not given float for wav (nothing clips), 24 for flac')
+    s.add_argument('--quality', default='balanced', choices=['fast', 'balanced', 'best'],
+                   help='how much segments overlap; balanced if not given')
+    s.add_argument('--segment', type=float, default=10., help='length of a segment, s')
+    s.add_argument('--hop', type=float, default=0., help='from one segment to the next, s, instead of a quality')
+    s.add_argument('--shifts', type=int, default=1, help='mean of so many shifted runs: so many times the work')
     s.add_argument('--stereo', default='auto', choices=['auto', 'lr', 'ms', 'both'],
                    help='what the model hears; as it was trained to if not given')
+    s.add_argument('--consistent', action='store_true',
+                   help='share out what is left, so that the estimates of all sources add up to the mixture')
     s.add_argument('--device', default='auto', choices=['auto', 'cpu', 'cuda', 'mps'])
-    s.add_argument('--residual', action='store_true',
-                   help='write what is left, too (always done for a single target)')
-    s.add_argument('--overwrite', action='store_true', help='replace files that exist')
+    s.add_argument('--precision', default='auto', choices=['auto', 'float32', 'bfloat16'])
+    s.add_argument('--batch', type=int, default=0, help='segments that go through the model together')
+    s.add_argument('--part', type=_part, metavar='I/N', help='only every Nth song, beginning with the Ith: '
+                   'for several machines (torchrun, fabric run and SLURM say so themselves)')
+    s.add_argument('--overwrite', action='store_true', help='replace files that exist; they are kept otherwise')
+    s.add_argument('--dry-run', action='store_true', help='say what would be done')
     imported(s)
     w = command('weights', _weights, 'list public weights, or download one by its name')
     w.add_argument('name', nargs='?', default='')
@@ -83,16 +130,26 @@ def _parser():
 def main(
     args=None,  # Words after the program's name; those of the process if None
 ) -> int:
-    "The command `bsrnn`; exit code 0, 1 (problem named in one sentence), 2 (unknown words) or 130 (Ctrl-C)."
+    "The command `bsrnn`; exit code 0, 1 (problem named in one sentence), 2 (unknown words) or 130 (stopped)."
     a = _parser().parse_args(args)
     from bsrnn.workspace import InputError
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _stoppable():
             warnings.showwarning = lambda message, *_, **__: print(f'note: {message}', file=sys.stderr)
-            a.run(a)
+            return a.run(a) or 0
     except InputError as e: print(f'bsrnn: {e}', file=sys.stderr); return 1
-    except KeyboardInterrupt: print('bsrnn: stopped', file=sys.stderr); return 130
-    return 0
+    except KeyboardInterrupt:
+        print('bsrnn: stopped; what is finished stays, and the same command goes on from there', file=sys.stderr)
+        return 130
+
+@contextmanager
+def _stoppable():
+    "SIGTERM, which batch systems send, is answered like Ctrl-C."
+    def stop(*_): raise KeyboardInterrupt
+    before = signal.signal(signal.SIGTERM, stop) if threading.current_thread() is threading.main_thread() else None
+    try: yield
+    finally:
+        if before is not None: signal.signal(signal.SIGTERM, before)
 
 # %% ../nbs/51_cli.ipynb #6a1db994
 if __name__=='__main__' and '__file__' in globals(): sys.exit(main())

@@ -24,7 +24,7 @@ from .maskest import MaskEst
 from .spectral import stft, istft
 from .workspace import InputError
 
-# %% ../nbs/23_model.ipynb #c61484d8
+# %% ../nbs/23_model.ipynb #6256c674
 STEREO_MODELS, LEGACY = ('independent', 'joint', 'tac'), ('', 'amanteur', 'crlandsc')
 
 @dataclass(frozen=True)
@@ -93,10 +93,10 @@ OPTIMISED = dict(stereo='tac', heads=2, head_width=16)
 PRESETS = {  # what differs from the record above
     'paper':   dict(),
     'small':   dict(n_feats=64, n_layers=8),
-    'demo':    dict(n_feats=48, n_layers=3, mask_factor=2, hop=1024, bands='demo', band_rule='exact'),
+    'demo':    dict(n_feats=48, n_layers=3, mask_factor=2, hop=1024, bands='demo'),
     'obsrnn':  dict(**OPTIMISED),
     'simo':    dict(**OPTIMISED, targets=FOUR),
-    'smoke':   dict(n_feats=16, n_layers=1, mask_factor=2, hop=1024, bands='demo', band_rule='exact'),
+    'smoke':   dict(n_feats=16, n_layers=1, mask_factor=2, hop=1024, bands='demo'),
 }
 
 def preset_config(
@@ -130,7 +130,12 @@ def parse_options(
     except (ValueError, TypeError) as e: raise InputError(f'options: {e}') from None
     return options
 
-# %% ../nbs/23_model.ipynb #8f69a68d
+# %% ../nbs/23_model.ipynb #3793b943
+def _nothing(mixture, config):
+    "The estimates of no samples, or no channels, or no songs."
+    b, c, l = mixture.shape
+    return mixture.new_zeros(b, len(config.targets), c, l)
+
 class BSRNN(nn.Module):
     "Band-Split RNN: extracts its targets from a mixture of any length and number of channels."
     def __init__(self,
@@ -158,20 +163,28 @@ class BSRNN(nn.Module):
 
     def estimate(self, X):                                   # (b c f t), complex
         "The targets' spectrograms (b s c f t)."
+        if self.config.stereo=='joint' and X.shape[1]==1:    # one channel is heard on both sides
+            return self.estimate(X.expand(-1, 2, -1, -1)).mean(2, keepdim=True)
         if not self.config.legacy: return self.masks(X)*X[:, None]
         mean, std = (f(X, dim=(1, 2, 3), keepdim=True) for f in (torch.mean, torch.std))
         X = (X-mean)/(std+1e-5)
         return self.masks(X)*(X*std)[:, None]+mean[:, None]
 
+    def spectrogram(self, mixture):                          # (b c l)
+        "A mixture's spectrogram (b c f t) as this model reads it."
+        self._check(mixture)
+        c = self.config
+        return stft(nn.functional.pad(mixture, (0, max(0, c.segment-mixture.shape[-1]))), c.n_fft, c.hop)
+
+    def waveform(self, S, length):                           # (b s c f t)
+        "The waveforms (b s c l), `length` samples long, of estimates made from `spectrogram`."
+        return istft(S, max(length, self.config.segment), self.config.hop)[..., :length]
+
     def forward(self, mixture):                              # (b c l)
         "The targets' waveforms (b s c l) for a mixture's."
         self._check(mixture)
-        b, c, l = mixture.shape
-        if 0 in mixture.shape: return mixture.new_zeros(b, len(self.config.targets), c, l)
-        if self.config.stereo=='joint' and c==1: return self(mixture.expand(-1, 2, -1)).mean(2, keepdim=True)
-        x = nn.functional.pad(mixture, (0, max(0, self.config.segment-l)))
-        S = self.estimate(stft(x, self.config.n_fft, self.config.hop))
-        return istft(S, x.shape[-1], self.config.hop)[..., :l]
+        if 0 in mixture.shape: return _nothing(mixture, self.config)
+        return self.waveform(self.estimate(self.spectrogram(mixture)), mixture.shape[-1])
 
     def _check(self, mixture):
         "Raise ValueError for what this model cannot read."
@@ -210,23 +223,47 @@ class BSRNN(nn.Module):
         from bsrnn.weights import push_to_hub
         return push_to_hub(self, repo, **kwargs)
 
-# %% ../nbs/23_model.ipynb #3a3753d9
+# %% ../nbs/23_model.ipynb #43981a17
 class Bag(nn.Module):
-    "Models as one: their estimates (b s c l), one after the other; `InputError` if they do not go together."
+    "Models as one: of a target that several of them know, the weighted mean; `InputError` if they do not go together."
     def __init__(self,
-        models,  # `BSRNN`s of one sample rate
+        models,      # `BSRNN`s of one sample rate
+        weights=(),  # A weight above 0 for each; all alike if empty
     ):
         super().__init__()
-        self.models = nn.ModuleList(models)
-        targets, rates = [t for m in models for t in m.config.targets], {m.config.rate for m in models}
-        if len(set(targets))<len(targets):
-            raise InputError(f'the models have targets {", ".join(targets)}; expected each of them once')
+        self.models, self.weights = nn.ModuleList(models), [float(v) for v in weights] or [1.]*len(models)
+        if len(self.weights)!=len(models) or min(self.weights)<=0:
+            raise InputError(f'weights are {list(weights)}; expected {len(models)} numbers above 0, one for each model')
+        rates = {m.config.rate for m in models}
         if len(rates)>1:
             raise InputError(f'the models work at {", ".join(map(str, sorted(rates)))} Hz; expected one rate')
+        targets = tuple(dict.fromkeys(t for m in models for t in m.config.targets))
         segment = min((m.config.segment for m in models if m.config.segment), default=0)
-        self.config = SimpleNamespace(targets=tuple(targets), rate=rates.pop(), segment=segment)
+        self.config = SimpleNamespace(targets=targets, rate=rates.pop(), segment=segment)
+        votes = torch.zeros(len(targets), len(models))
+        for i, m in enumerate(models):
+            for t in m.config.targets: votes[targets.index(t), i] = self.weights[i]
+        self.votes = (votes/votes.sum(1, keepdim=True)).tolist()         # [target][model], 1 in all for a target
 
-    def forward(self, mixture): return torch.cat([m(mixture) for m in self.models], 1)
+    def forward(self, mixture):                              # (b c l)
+        "The targets' waveforms (b s c l) for a mixture's."
+        if 0 in mixture.shape: return _nothing(mixture, self.config)
+        alike = {}                                           # models that read the same spectrogram
+        for i, m in enumerate(self.models):
+            alike.setdefault((m.config.n_fft, m.config.hop, m.config.segment), []).append(i)
+        return sum(self._together(ks, mixture) for ks in alike.values())
+
+    def _together(self, ks, mixture):
+        "What the models `ks`, which read the same spectrogram, add to the estimates."
+        first = self.models[ks[0]]
+        X = first.spectrogram(mixture)
+        S = X.new_zeros(len(X), len(self.config.targets), *X.shape[1:])
+        for k in ks:
+            model, Y = self.models[k], self.models[k].estimate(X)
+            for i, t in enumerate(model.config.targets):
+                s = self.config.targets.index(t)
+                S[:, s] += self.votes[s][k]*Y[:, i]
+        return first.waveform(S, mixture.shape[-1])
 
 # %% ../nbs/23_model.ipynb #4baf0620
 def n_params(
