@@ -13,9 +13,9 @@ import threading
 import warnings
 from contextlib import contextmanager
 
-# %% ../nbs/51_cli.ipynb #94726f47
+# %% ../nbs/51_cli.ipynb #d42f714f
 def _separate(a):
-    from bsrnn.catalogue import open_model
+    from bsrnn.catalogue import CATALOGUE, is_cached, open_model
     from bsrnn.experiment import newest_model, recipe_of
     from bsrnn.separate import Separator, keep_memory, pick_device
     from bsrnn.songs import find_songs, part_names, plan_jobs, report, separate_songs, this_part
@@ -23,6 +23,8 @@ def _separate(a):
     songs, models = find_songs(a.song, a.out), a.model or [newest_model()]
     part, parts = a.part or this_part()
     keep_memory()
+    for m in models if a.dry_run else []:
+        if m in CATALOGUE and not is_cached(m): raise InputError(f'{m} is not on this disk yet; "bsrnn weights {m}" downloads it')
     targets = [t.strip() for t in a.target.split(',')] if a.target else []
     model = open_model(models, targets[0] if len(targets)==1 else '', pick_device(a.device), a.ema, a.layout, a.weights)
     stereo = recipe_of(models[0]).get('stereo', 'lr') if a.stereo=='auto' else a.stereo

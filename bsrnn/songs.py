@@ -6,7 +6,7 @@
 __all__ = ['SONGS', 'FIELDS', 'FORMATS', 'find_songs', 'Job', 'plan_jobs', 'separate_song', 'part_names', 'this_part', 'Result',
            'separate_songs', 'report']
 
-# %% ../nbs/36_songs.ipynb #ebd32a2c
+# %% ../nbs/36_songs.ipynb #c25aba30
 import glob
 import os
 import re
@@ -18,7 +18,7 @@ from string import Formatter
 import torch
 from tqdm import tqdm
 
-from .audio import SUFFIXES, info, writer
+from .audio import SUFFIXES, info, tags, writer
 from .stream import blocks
 from .workspace import DiskFull, InputError, shown
 
@@ -96,7 +96,7 @@ def plan_jobs(
         jobs.append(Job(song, paths))
     return jobs
 
-# %% ../nbs/36_songs.ipynb #49f8607e
+# %% ../nbs/36_songs.ipynb #13172588
 def separate_song(
     separator,      # `Separator`
     song,           # Audio or video file; of several streams the first
@@ -105,11 +105,11 @@ def separate_song(
     progress=None,  # Called with the seconds done, after every block
 ):
     "Separate one file in constant memory; `InputError` with what is wrong, and then no file is written."
-    i, done = info(song), 0
+    i, says, done = info(song), tags(song), 0
     has = [t for t in paths if t!='residual']
     index = [separator.targets.index(t) for t in has]
     with ExitStack() as stack:
-        put = {k: stack.enter_context(writer(p, i.rate, i.channels, bits, i.frames)) for k, p in paths.items()}
+        put = {k: stack.enter_context(writer(p, i.rate, i.channels, bits, i.frames, says)) for k, p in paths.items()}
         for x, y in separator.stream(blocks(song), i.rate):
             y = y[index]
             for k, part in zip(has, y): put[k](part)
