@@ -13,7 +13,7 @@ import threading
 import warnings
 from contextlib import contextmanager
 
-# %% ../nbs/51_cli.ipynb #d42f714f
+# %% ../nbs/51_cli.ipynb #263f6e03
 def _separate(a):
     from bsrnn.catalogue import CATALOGUE, is_cached, open_model
     from bsrnn.experiment import newest_model, recipe_of
@@ -24,7 +24,8 @@ def _separate(a):
     part, parts = a.part or this_part()
     keep_memory()
     for m in models if a.dry_run else []:
-        if m in CATALOGUE and not is_cached(m): raise InputError(f'{m} is not on this disk yet; "bsrnn weights {m}" downloads it')
+        if m in CATALOGUE and not is_cached(m):
+            raise InputError(f'{m} is not on this disk yet; "bsrnn weights {m}" downloads it')
     targets = [t.strip() for t in a.target.split(',')] if a.target else []
     model = open_model(models, targets[0] if len(targets)==1 else '', pick_device(a.device), a.ema, a.layout, a.weights)
     stereo = recipe_of(models[0]).get('stereo', 'lr') if a.stereo=='auto' else a.stereo

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from .stream import Resampler
 from .workspace import InputError
 
-# %% ../nbs/31_separate.ipynb #5030aa88
+# %% ../nbs/31_separate.ipynb #14a6c908
 def hann(
     n,  # Length, samples
 ):
@@ -59,7 +59,7 @@ def overlap_add_blocks(
     window=None,  # Weights of a segment's samples, all above 0; `flat` if None
     batch=4,      # Segments that go through `f` together
 ):
-    "Yield `f` of overlapping segments, cross-faded, in blocks (... n); what fits into one segment goes in whole."
+    "Yield `f` of overlapping segments, cross-faded, in blocks (... n); up to one segment goes in whole."
     if not 1<=hop<=segment: raise ValueError(f'hop {hop} and segment {segment}: expected 1 <= hop <= segment')
     w = flat(segment) if window is None else window.float()
     if len(w)!=segment or w.min()<=0: raise ValueError(f'expected a window of {segment} values above 0')
@@ -123,13 +123,14 @@ def in_views(
     lr, ms = model(torch.cat([x, middle_side(x)])).chunk(2)
     return (lr+middle_side(ms))/2
 
-# %% ../nbs/31_separate.ipynb #1e92fd7d
+# %% ../nbs/31_separate.ipynb #f1742387
 def fast_bf16(
     device='auto',  # 'auto', 'cpu', 'cuda' or 'mps'
 ) -> bool:
     "Does this device multiply bfloat16 in hardware?"
     if device=='mps': return False
-    if device!='cpu' and torch.cuda.is_available(): return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device!='cpu' and torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     return any(getattr(torch.cpu, name, lambda: False)()
                for name in ('_is_avx512_bf16_supported', '_is_amx_tile_supported'))
 
@@ -146,9 +147,9 @@ def pick_device(
     return torch.device(name)
 
 class Separator:
-    "Separate songs: arrays in memory, or streams of blocks. Raises `InputError` for settings that make no sense."
+    "Separate songs, in memory or in blocks; raises `InputError` for settings that make no sense."
     def __init__(self,
-        model,              # `BSRNN`, `Bag` or a callable (b c l) -> (b s c l) with .config.rate and .config.targets
+        model,              # `BSRNN`, `Bag`, or a callable (b c l) -> (b s c l) with a .config: rate, targets
         quality='balanced', # 'fast', 'balanced' or 'best': how much segments overlap
         segment=10.,        # Length of a segment, s
         hop=0.,             # From one segment to the next, s; 0: as `quality` says
@@ -158,15 +159,19 @@ class Separator:
         precision='auto',   # 'float32', 'bfloat16', 'auto': what is fast here, or None: as it is around
         batch=0,            # Segments that go through the model together; 0: 1 on a CPU, 8 on a GPU
     ):
-        for name, value, allowed in [('quality', quality, QUALITY), ('stereo', stereo, STEREO), ('precision', precision, [*PRECISIONS, None])]:
-            if value not in allowed: raise InputError(f'{name} is "{value}"; allowed: {", ".join(map(str, allowed))}')
+        for name, value, allowed in [('quality', quality, QUALITY), ('stereo', stereo, STEREO),
+                                     ('precision', precision, [*PRECISIONS, None])]:
+            if value not in allowed:
+                raise InputError(f'{name} is "{value}"; allowed: {", ".join(map(str, allowed))}')
         if not segment>0: raise InputError(f'segment is {segment} s; expected more than 0')
-        if not 0<=hop<=segment: raise InputError(f'hop is {hop} s, segment {segment} s; expected a hop no longer than the segment')
-        if shifts<1 or batch<0: raise InputError(f'shifts is {shifts}, batch {batch}; expected shifts from 1, batch from 0 on')
+        if not 0<=hop<=segment:
+            raise InputError(f'hop is {hop} s, segment {segment} s; expected a hop no longer than the segment')
+        if shifts<1 or batch<0:
+            raise InputError(f'shifts is {shifts}, batch {batch}; expected shifts from 1, batch from 0 on')
         self.model, self.targets, self.rate = model, list(model.config.targets), model.config.rate
         if consistent and len(self.targets)<2:
-            raise InputError(f'consistent needs the estimates of all sources, and this model knows {self.targets[0]} only; '
-                             'ask for the residual instead')
+            raise InputError('consistent needs the estimates of all sources, and this model knows '
+                             f'{self.targets[0]} only; ask for the residual instead')
         self.device = next(model.parameters()).device if hasattr(model, 'parameters') else torch.device('cpu')
         if precision=='auto': precision = 'bfloat16' if fast_bf16(self.device.type) else 'float32'
         overlap = segment/hop if hop else QUALITY[quality]
@@ -199,7 +204,8 @@ class Separator:
             x, y = x[:, :n], y[..., :n]
             return x, y+(x-y.sum(0))/len(y) if self.consistent else y
         y = None
-        for y in overlap_add_blocks(self._run, inner(), self.segment, self.hop, batch=self.batch): yield pair(up(y))
+        for y in overlap_add_blocks(self._run, inner(), self.segment, self.hop, batch=self.batch):
+            yield pair(up(y))
         if y is None: return
         y = up(y[..., :0], last=True)
         yield pair(F.pad(y, (0, sum(x.shape[1] for x in held))))     # a sample or two that resampling lost
@@ -209,7 +215,8 @@ class Separator:
         rate,     # Its sample rate, Hz
     ):
         "The targets' waveforms (s c l), in the order of `targets`."
-        if not mixture.isfinite().all(): raise InputError('the mixture holds NaN or infinite samples; repair it first')
+        if not mixture.isfinite().all():
+            raise InputError('the mixture holds NaN or infinite samples; repair it first')
         out, at = mixture.new_zeros(len(self.targets), *mixture.shape, dtype=torch.float32), 0
         for _, y in self.stream([mixture.float().cpu()] if mixture.numel() else [], rate):
             out[..., at:at+y.shape[-1]] = y
@@ -224,8 +231,11 @@ class Separator:
         x = torch.as_tensor(audio)
         if x.dim() not in (1, 2) or (x.dim()==2 and len(x)>64):
             raise InputError(f'audio has the shape {tuple(x.shape)}; expected (channels, samples) or (samples)')
-        if not x.is_floating_point(): raise InputError(f'audio holds {x.dtype}; expected floats, full scale ±1 (16-bit integers / 32768)')
-        if not (isinstance(rate, (int, np.integer)) and rate>0): raise InputError(f'rate is {rate!r}; expected a number of samples per second, such as 44100')
+        if not x.is_floating_point():
+            raise InputError(f'audio holds {x.dtype}; expected floats, full scale ±1 '
+                             '(16-bit integers / 32768)')
+        if not (isinstance(rate, (int, np.integer)) and rate>0):
+            raise InputError(f'rate is {rate!r}; expected samples per second, such as 44100')
         y = self.estimate(x.reshape(-1, x.shape[-1]), rate).reshape(-1, *x.shape).to(x.dtype)
         return dict(zip(self.targets, y.numpy() if isinstance(audio, np.ndarray) else y))
 

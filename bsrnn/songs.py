@@ -22,7 +22,7 @@ from .audio import SUFFIXES, info, tags, writer
 from .stream import blocks
 from .workspace import DiskFull, InputError, shown
 
-# %% ../nbs/36_songs.ipynb #97f2eae4
+# %% ../nbs/36_songs.ipynb #a9a4d13c
 SONGS = SUFFIXES | {'.aifc', '.au', '.avi', '.caf', '.m4b', '.m4v', '.mka', '.mov', '.oga', '.w64', '.wma'}
 
 def _in_folder(folder, out):
@@ -30,14 +30,15 @@ def _in_folder(folder, out):
     found = []
     for at, folders, files in os.walk(folder):
         folders[:] = sorted(d for d in folders if not d.startswith('.') and Path(at, d).resolve()!=out)
-        found += [Path(at, f) for f in sorted(files) if not f.startswith('.') and Path(f).suffix.lower() in SONGS]
+        found += [Path(at, f) for f in sorted(files)
+                  if not f.startswith('.') and Path(f).suffix.lower() in SONGS]
     return found
 
 def find_songs(
     inputs,   # Files, folders and patterns; one or a list
     out='separated',  # Folder of earlier results, which are no songs
 ) -> list:
-    "The songs there are: (file, its folder below the one that was given), each once; `InputError` if there are none."
+    "The songs: (file, its folder below the one that was given), each once; `InputError` if there are none."
     songs, out = {}, Path(out).resolve()
     for given in [inputs] if isinstance(inputs, (str, Path)) else inputs:
         path, pattern = Path(given).expanduser(), bool(re.search(r'[*?[]', str(given)))
@@ -54,7 +55,7 @@ def find_songs(
         for f, below in pairs: songs.setdefault(f.resolve(), (f, below))
     return list(songs.values())
 
-# %% ../nbs/36_songs.ipynb #17882df3
+# %% ../nbs/36_songs.ipynb #d97d72bf
 FIELDS = ('folder', 'song', 'target', 'suffix')
 FORMATS = ('wav', 'flac', 'ogg', 'opus', 'mp3')
 
@@ -74,29 +75,34 @@ def plan_jobs(
     template='{folder}/{song}/{target}',  # Names of files, without suffix
     format='wav',     # Suffix: wav, flac, ogg, opus or mp3
 ) -> list:
-    "A `Job` for every song; `InputError` for a template that does not work or files that two songs would share."
+    "A `Job` for every song; `InputError` for a template that does not work or a file of two songs."
     if format not in FORMATS: raise InputError(f'format is "{format}"; allowed: {", ".join(FORMATS)}')
     try: fields = [f for _, f, _, _ in Formatter().parse(template) if f is not None]
-    except ValueError as e: raise InputError(f'template is "{template}" ({e}); expected such as {{song}}/{{target}}') from None
+    except ValueError as e:
+        raise InputError(f'template is "{template}" ({e}); expected such as {{song}}/{{target}}') from None
     for f in fields:
         if f not in FIELDS: raise InputError(f'template: unknown field "{f}"; allowed: {", ".join(FIELDS)}')
-    if 'target' not in fields: raise InputError(f'template is "{template}"; expected {{target}} in it, or all parts would be one file')
+    if 'target' not in fields:
+        raise InputError(f'template is "{template}"; expected {{target}} in it, '
+                         'or all parts would be one file')
     root, jobs, taken = Path(out).resolve(), [], {}
     for song, below in songs:
         stem = re.sub(r'\.stem$', '', song.stem)
-        values = dict(folder=below.as_posix(), song=stem if stem.strip('.') else stem.replace('.', '_'), suffix=song.suffix[1:])
+        stem = stem if stem.strip('.') else stem.replace('.', '_')              # never '..'
+        values = dict(folder=below.as_posix(), song=stem, suffix=song.suffix[1:])
         paths = {k: Path(out)/f'{template.format(**values, target=k)}.{format}' for k in names}
         for p in paths.values():
             where = p.resolve()
-            if root not in where.parents: raise InputError(f'{p} is not in {out}; choose a template that stays in the folder')
+            if root not in where.parents:
+                raise InputError(f'{p} is not in {out}; choose a template that stays in the folder')
             if where in taken:
-                raise InputError(f'{taken[where]} and {song} would both be written to {p}; '
-                                 'put {folder}, {song} and {suffix} into the template, as {folder}/{song}.{suffix}/{target}')
+                raise InputError(f'{taken[where]} and {song} would both be written to {p}; put {{folder}}, '
+                                 '{song} and {suffix} into the template, as {folder}/{song}.{suffix}/{target}')
             taken[where] = song
         jobs.append(Job(song, paths))
     return jobs
 
-# %% ../nbs/36_songs.ipynb #13172588
+# %% ../nbs/36_songs.ipynb #6de387c0
 def separate_song(
     separator,      # `Separator`
     song,           # Audio or video file; of several streams the first
@@ -109,7 +115,8 @@ def separate_song(
     has = [t for t in paths if t!='residual']
     index = [separator.targets.index(t) for t in has]
     with ExitStack() as stack:
-        put = {k: stack.enter_context(writer(p, i.rate, i.channels, bits, i.frames, says)) for k, p in paths.items()}
+        put = {k: stack.enter_context(writer(p, i.rate, i.channels, bits, i.frames, says))
+               for k, p in paths.items()}
         for x, y in separator.stream(blocks(song), i.rate):
             y = y[index]
             for k, part in zip(has, y): put[k](part)

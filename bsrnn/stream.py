@@ -18,7 +18,7 @@ import torch
 from .audio import _to_float, info
 from .workspace import InputError
 
-# %% ../nbs/05_stream.ipynb #87e545ca
+# %% ../nbs/05_stream.ipynb #f62db162
 def _sf_blocks(path, frames):
     with sf.SoundFile(str(path)) as f:
         while len(x := f.read(frames, dtype='float32', always_2d=True)): yield np.ascontiguousarray(x.T)
@@ -29,7 +29,8 @@ def _av_blocks(path, frames, stream):
         held, n, channels = [], 0, c.streams.audio[stream].channels
         for frame in c.decode(c.streams.audio[stream]):
             x = _to_float(frame)
-            if len(x)!=channels: raise InputError(f'{path} changes from {channels} to {len(x)} channels; expected one number')
+            if len(x)!=channels:
+                raise InputError(f'{path} changes from {channels} to {len(x)} channels; expected one number')
             held.append(x); n += x.shape[1]
             if n>=frames: yield np.concatenate(held, 1); held, n = [], 0
         if held: yield np.concatenate(held, 1)
@@ -39,22 +40,24 @@ def blocks(
     frames=65536,  # About so many samples in a block
     stream=0,      # Which audio stream, where the file holds several
 ):
-    "Yield the file's waveform in blocks (c n), float32, at its own rate; raises `InputError` where it makes no sense."
+    "Yield the file's waveform in blocks (c n), float32, at its own rate; `InputError` where it makes no sense."
     i = info(path, stream)
     left = i.frames
     try:
         for x in _sf_blocks(path, frames) if i.decoder=='soundfile' else _av_blocks(path, frames, stream):
-            x = torch.from_numpy(x[:, :left])                         # AAC is padded beyond what the container says
+            x = torch.from_numpy(x[:, :left])                # AAC is padded beyond what the container says
             left -= x.shape[1]
             if not x.isfinite().all():
                 bad = (i.frames-left-x.shape[1]+int((~x.isfinite()).any(0).nonzero()[0]))/i.rate
-                raise InputError(f'{path} holds NaN or infinite samples, the first at {bad:.3f} s; repair the file first')
+                raise InputError(f'{path} holds NaN or infinite samples, the first at {bad:.3f} s; '
+                                 'repair the file first')
             if x.shape[1]: yield x
     except (sf.LibsndfileError, av.FFmpegError) as e:
         raise InputError(f'{path} breaks off while being decoded ({e}); '
                          'it may be damaged, try to convert it again') from None
-    if left: warnings.warn(f'{path} ends {left/i.rate:.2f} s before its header says, after {(i.frames-left)/i.rate:.2f} s; '
-                           'what is there was read')
+    if left:
+        warnings.warn(f'{path} ends {left/i.rate:.2f} s before its header says, '
+                      f'after {(i.frames-left)/i.rate:.2f} s; what is there was read')
 
 # %% ../nbs/05_stream.ipynb #50723861
 class Resampler:
