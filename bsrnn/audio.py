@@ -6,8 +6,9 @@
 __all__ = ['SILENT', 'BITS', 'PCM', 'TAGS', 'SUFFIXES', 'DERIVED', 'STEM_STREAMS', 'MAIN', 'AudioInfo', 'info', 'resample',
            'read', 'tags', 'writer', 'write', 'check_table', 'Track']
 
-# %% ../nbs/01_audio.ipynb #f245a47b
+# %% ../nbs/01_audio.ipynb #3d76d2af
 import errno
+import os
 import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from .workspace import InputError, atomic
 
 SILENT = 1e-3  # a sound whose peak is no higher (-60 dB below full scale) counts as silence
 
-# %% ../nbs/01_audio.ipynb #9ff016fe
+# %% ../nbs/01_audio.ipynb #e89b88ed
 @dataclass(frozen=True)
 class AudioInfo:
     "What a file holds."
@@ -42,6 +43,9 @@ class AudioInfo:
 def _check_file(path):
     "Turn what is not a readable file into a sentence."
     path = Path(path)
+    try: os.stat(path)
+    except FileNotFoundError: pass
+    except OSError as e: raise InputError(f'{path} cannot be read ({e.strerror})') from None
     if path.is_dir(): raise InputError(f'{path} is a folder; expected an audio file')
     if not path.exists(): raise InputError(f'{path} does not exist; expected an audio file')
     if not path.is_file(): raise InputError(f'{path} is no regular file; expected an audio file')
@@ -51,12 +55,12 @@ def _check_file(path):
     if empty: raise InputError(f'{path} is an empty file; expected audio')
     return path
 
-# %% ../nbs/01_audio.ipynb #f31abcac
+# %% ../nbs/01_audio.ipynb #083091da
 def _exact_clock(c, s): return 'mp4' in c.format.name and s.time_base is not None and s.time_base*s.rate<=1
 
 def _av_info(path, stream):
     "Rate, channels, length of one stream; the length is counted by decoding if the container does not say."
-    with av.open(str(path.resolve())) as c:            # an absolute path: FFmpeg takes "name:" for a protocol
+    with av.open(str(path.resolve()), metadata_errors='replace') as c:     # an absolute path: FFmpeg takes "name:" for a protocol
         if not c.streams.audio: raise InputError(f'{path} has no audio in it')
         if stream>=len(c.streams.audio):
             raise InputError(f'{path} has {len(c.streams.audio)} audio streams; '
@@ -80,6 +84,7 @@ def _info(path, stream, mtime, size):
     "`info`, remembered as long as the file does not change: counting samples may mean decoding all of it."
     try:
         i = sf.info(str(path))
+        if i.frames>=2**62: raise TypeError              # a flac that was written to a pipe: its length is not known
         return AudioInfo(i.samplerate, i.channels, i.frames, 1, 'soundfile')
     except UnicodeError: raise InputError(f'{path!r}: the name is not valid text; rename the file') from None
     except (sf.LibsndfileError, TypeError): pass     # TypeError: soundfile wants to be told what a .raw is
@@ -88,7 +93,7 @@ def _info(path, stream, mtime, size):
         raise InputError(f'{path} cannot be decoded as audio ({e.strerror or e}); '
                          'expected wav, flac, ogg, opus, mp3, m4a or mp4') from None
 
-# %% ../nbs/01_audio.ipynb #4716b717
+# %% ../nbs/01_audio.ipynb #2ebebc4c
 def _sf_read(path, start, frames, run_in=8192):
     with sf.SoundFile(str(path)) as f:
         lossy = f.format in ('OGG', 'MPEG', 'MP3')
@@ -106,7 +111,7 @@ def _to_float(frame):
     return x.astype(np.float32)
 
 def _av_read(path, start, frames, stream, run_in=8192):
-    with av.open(str(Path(path).resolve())) as c:
+    with av.open(str(Path(path).resolve()), metadata_errors='replace') as c:
         s = c.streams.audio[stream]
         clock, first = _exact_clock(c, s), s.start_time or 0
         if clock and start>run_in: c.seek(first+int((start-run_in)/(s.rate*s.time_base)), stream=s)
@@ -156,7 +161,7 @@ def read(
     x = resample(torch.from_numpy(x), i.rate, rate)[:, start-first*b:stop-first*b]
     return x, rate
 
-# %% ../nbs/01_audio.ipynb #7b16002b
+# %% ../nbs/01_audio.ipynb #d559748b
 BITS = {'16': 'PCM_16', '24': 'PCM_24', 'float': 'FLOAT'}   # bits of a sample -> libsndfile's name for it
 
 def _format(path, bits):
@@ -189,7 +194,7 @@ def tags(
     if info(path).decoder=='soundfile':
         with sf.SoundFile(str(path)) as f: found = {k: getattr(f, k) for k in TAGS}
     else:
-        with av.open(str(Path(path).resolve())) as c: found = {k.lower(): v for k, v in c.metadata.items()}
+        with av.open(str(Path(path).resolve()), metadata_errors='replace') as c: found = {k.lower(): v for k, v in c.metadata.items()}
         found['tracknumber'] = found.get('track', '').split('/')[0]
     return {k: found[k] for k in TAGS if found.get(k)}
 
@@ -209,7 +214,7 @@ def writer(
     peak, written, exact = 0., 0, subtype in ('FLOAT', 'DOUBLE')
     with atomic(path) as part:
         try: f = sf.SoundFile(str(part), 'w', rate, channels, subtype, format=fmt)
-        except sf.LibsndfileError as e:
+        except (sf.LibsndfileError, UnicodeError) as e:
             raise InputError(f'{path.name} cannot be written with {channels} channels at {rate} Hz ({e}); '
                              'wav takes any rate') from None
         def put(audio):
@@ -227,6 +232,8 @@ def writer(
                 if fmt=='MP3' and not v.isascii(): continue         # and libsndfile garbles these in an mp3
                 with suppress(sf.LibsndfileError): setattr(f, k, v)
             yield put
+        if not written and fmt not in ('WAV', 'AIFF'):
+            raise InputError(f'{path.name}: there are no samples to write; of the formats only wav can be empty')
         if fmt in ('WAV', 'RF64', 'FLAC', 'AIFF') and sf.info(str(part)).frames!=written:
             raise OSError(errno.ENOSPC, 'disk full')
     if peak>1 and not exact:

@@ -13,7 +13,7 @@ import threading
 import warnings
 from contextlib import contextmanager
 
-# %% ../nbs/51_cli.ipynb #263f6e03
+# %% ../nbs/51_cli.ipynb #80df70b0
 def _separate(a):
     from bsrnn.catalogue import CATALOGUE, is_cached, open_model
     from bsrnn.experiment import newest_model, recipe_of
@@ -136,6 +136,8 @@ def main(
     "The command `bsrnn`; exit code 0, 1 (problem named in one sentence), 2 (unknown words) or 130 (stopped)."
     a = _parser().parse_args(args)
     from bsrnn.workspace import InputError
+    for stream in (sys.stdout, sys.stderr):                       # names of files that are no valid text
+        if hasattr(stream, 'reconfigure'): stream.reconfigure(errors='backslashreplace')
     try:
         with warnings.catch_warnings(), _stoppable():
             warnings.showwarning = lambda message, *_, **__: print(f'note: {message}', file=sys.stderr)

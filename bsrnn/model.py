@@ -232,7 +232,7 @@ class Bag(nn.Module):
     ):
         super().__init__()
         self.models, self.weights = nn.ModuleList(models), [float(v) for v in weights] or [1.]*len(models)
-        if len(self.weights)!=len(models) or min(self.weights)<=0:
+        if len(self.weights)!=len(models) or not all(0<v<float('inf') for v in self.weights):
             raise InputError(f'weights are {list(weights)}; expected {len(models)} numbers above 0, one for each model')
         rates = {m.config.rate for m in models}
         if len(rates)>1:

@@ -123,7 +123,7 @@ def in_views(
     lr, ms = model(torch.cat([x, middle_side(x)])).chunk(2)
     return (lr+middle_side(ms))/2
 
-# %% ../nbs/31_separate.ipynb #f1742387
+# %% ../nbs/31_separate.ipynb #98172528
 def fast_bf16(
     device='auto',  # 'auto', 'cpu', 'cuda' or 'mps'
 ) -> bool:
@@ -163,7 +163,7 @@ class Separator:
                                      ('precision', precision, [*PRECISIONS, None])]:
             if value not in allowed:
                 raise InputError(f'{name} is "{value}"; allowed: {", ".join(map(str, allowed))}')
-        if not segment>0: raise InputError(f'segment is {segment} s; expected more than 0')
+        if not 0<segment<1e6: raise InputError(f'segment is {segment} s; expected more than 0, less than 10^6')
         if not 0<=hop<=segment:
             raise InputError(f'hop is {hop} s, segment {segment} s; expected a hop no longer than the segment')
         if shifts<1 or batch<0:
@@ -228,15 +228,16 @@ class Separator:
         rate,   # Its sample rate, Hz
     ) -> dict:
         "Target -> estimate, of the kind and shape of what came in."
-        x = torch.as_tensor(audio)
-        if x.dim() not in (1, 2) or (x.dim()==2 and len(x)>64):
+        if isinstance(audio, np.ndarray): audio = np.ascontiguousarray(audio, audio.dtype.newbyteorder('='))
+        x = torch.as_tensor(audio).detach()
+        if x.dim() not in (1, 2) or (x.dim()==2 and not 1<=len(x)<=64):
             raise InputError(f'audio has the shape {tuple(x.shape)}; expected (channels, samples) or (samples)')
         if not x.is_floating_point():
             raise InputError(f'audio holds {x.dtype}; expected floats, full scale ±1 '
                              '(16-bit integers / 32768)')
         if not (isinstance(rate, (int, np.integer)) and rate>0):
             raise InputError(f'rate is {rate!r}; expected samples per second, such as 44100')
-        y = self.estimate(x.reshape(-1, x.shape[-1]), rate).reshape(-1, *x.shape).to(x.dtype)
+        y = self.estimate(x[None] if x.dim()==1 else x, rate).reshape(len(self.targets), *x.shape).to(x.dtype)
         return dict(zip(self.targets, y.numpy() if isinstance(audio, np.ndarray) else y))
 
 def separate(

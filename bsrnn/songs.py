@@ -6,33 +6,37 @@
 __all__ = ['SONGS', 'FIELDS', 'FORMATS', 'find_songs', 'Job', 'plan_jobs', 'separate_song', 'part_names', 'this_part', 'Result',
            'separate_songs', 'report']
 
-# %% ../nbs/36_songs.ipynb #c25aba30
+# %% ../nbs/36_songs.ipynb #8d71ab1f
 import glob
 import os
 import re
+import warnings
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
 
-import torch
 from tqdm import tqdm
 
 from .audio import SUFFIXES, info, tags, writer
 from .stream import blocks
 from .workspace import DiskFull, InputError, shown
 
-# %% ../nbs/36_songs.ipynb #a9a4d13c
+# %% ../nbs/36_songs.ipynb #cd5af494
 SONGS = SUFFIXES | {'.aifc', '.au', '.avi', '.caf', '.m4b', '.m4v', '.mka', '.mov', '.oga', '.w64', '.wma'}
 
 def _in_folder(folder, out):
     "Audio files in a folder and below, but none that is hidden or lies in `out`."
     found = []
-    for at, folders, files in os.walk(folder):
+    def cannot(e): raise InputError(f'{e.filename} cannot be read ({e.strerror})')
+    for at, folders, files in os.walk(folder, onerror=cannot):
         folders[:] = sorted(d for d in folders if not d.startswith('.') and Path(at, d).resolve()!=out)
         found += [Path(at, f) for f in sorted(files)
                   if not f.startswith('.') and Path(f).suffix.lower() in SONGS]
     return found
+
+def _shared(given, out):
+    return f'the songs ({given}) lie in the folder of the results ({out}), and results are no songs; choose another out'
 
 def find_songs(
     inputs,   # Files, folders and patterns; one or a list
@@ -41,21 +45,24 @@ def find_songs(
     "The songs: (file, its folder below the one that was given), each once; `InputError` if there are none."
     songs, out = {}, Path(out).resolve()
     for given in [inputs] if isinstance(inputs, (str, Path)) else inputs:
-        path, pattern = Path(given).expanduser(), bool(re.search(r'[*?[]', str(given)))
-        if path.is_dir():
+        path, pattern = Path(given), bool(re.search(r'[*?[]', str(given)))
+        if not os.path.lexists(path): path = Path(os.path.expanduser(path))
+        if os.path.isdir(path):
+            if out in (path.resolve(), *path.resolve().parents): raise InputError(_shared(path, out))
             if not (found := _in_folder(path, out)): raise InputError(f'{path} is a folder without audio files')
             pairs = [(f, f.relative_to(path).parent) for f in found]
-        elif path.exists() or not pattern: pairs = [(path, Path())]
+        elif os.path.lexists(path) or not pattern: pairs = [(path, Path())]
         else:
             found = sorted(map(Path, glob.glob(str(path), recursive=True)))
             files = [f for f in found if f.is_file() and out not in f.resolve().parents]
+            if not files and found: raise InputError(_shared(given, out))
             if not files: raise InputError(f'no file matches {given}')
             root = Path(os.path.commonpath([f.parent for f in files]))
             pairs = [(f, f.parent.relative_to(root)) for f in files]
-        for f, below in pairs: songs.setdefault(f.resolve(), (f, below))
+        for f, below in pairs: songs.setdefault(os.path.realpath(f), (f, below))
     return list(songs.values())
 
-# %% ../nbs/36_songs.ipynb #d97d72bf
+# %% ../nbs/36_songs.ipynb #a38d3f21
 FIELDS = ('folder', 'song', 'target', 'suffix')
 FORMATS = ('wav', 'flac', 'ogg', 'opus', 'mp3')
 
@@ -66,7 +73,7 @@ class Job:
     paths:dict  # Target, or 'residual' -> file
 
     @property
-    def missing(self) -> dict: return {k: p for k, p in self.paths.items() if not p.exists()}
+    def missing(self) -> dict: return {k: p for k, p in self.paths.items() if not os.path.exists(p)}
 
 def plan_jobs(
     songs,     # From `find_songs`
@@ -77,7 +84,10 @@ def plan_jobs(
 ) -> list:
     "A `Job` for every song; `InputError` for a template that does not work or a file of two songs."
     if format not in FORMATS: raise InputError(f'format is "{format}"; allowed: {", ".join(FORMATS)}')
-    try: fields = [f for _, f, _, _ in Formatter().parse(template) if f is not None]
+    try:
+        fields = [f for _, f, spec, how in Formatter().parse(template) if f is not None]
+        if template!=''.join(t+('' if f is None else f'{{{f}}}') for t, f, _, _ in Formatter().parse(template)):
+            raise ValueError('only plain fields')
     except ValueError as e:
         raise InputError(f'template is "{template}" ({e}); expected such as {{song}}/{{target}}') from None
     for f in fields:
@@ -85,16 +95,18 @@ def plan_jobs(
     if 'target' not in fields:
         raise InputError(f'template is "{template}"; expected {{target}} in it, '
                          'or all parts would be one file')
-    root, jobs, taken = Path(out).resolve(), [], {}
+    root, jobs, taken, given = Path(out).resolve(), [], {}, {os.path.realpath(s) for s, _ in songs}
     for song, below in songs:
         stem = re.sub(r'\.stem$', '', song.stem)
         stem = stem if stem.strip('.') else stem.replace('.', '_')              # never '..'
-        values = dict(folder=below.as_posix(), song=stem, suffix=song.suffix[1:])
-        paths = {k: Path(out)/f'{template.format(**values, target=k)}.{format}' for k in names}
+        values = dict(folder='' if below==Path() else below.as_posix(), song=stem, suffix=song.suffix[1:])
+        name = lambda k: template.format(**values, target=k).lstrip('/') if template.startswith('{folder}/') else template.format(**values, target=k)
+        paths = {k: Path(out)/f'{name(k)}.{format}' for k in names}
         for p in paths.values():
             where = p.resolve()
             if root not in where.parents:
                 raise InputError(f'{p} is not in {out}; choose a template that stays in the folder')
+            if str(where) in given: raise InputError(f'{p} is one of the songs; choose another out or template')
             if where in taken:
                 raise InputError(f'{taken[where]} and {song} would both be written to {p}; put {{folder}}, '
                                  '{song} and {suffix} into the template, as {folder}/{song}.{suffix}/{target}')
@@ -102,24 +114,29 @@ def plan_jobs(
         jobs.append(Job(song, paths))
     return jobs
 
-# %% ../nbs/36_songs.ipynb #6de387c0
+# %% ../nbs/36_songs.ipynb #f6ad6412
 def separate_song(
     separator,      # `Separator`
     song,           # Audio or video file; of several streams the first
     paths,          # Target, or 'residual' for what the other ones leave of the mixture -> file to write
     bits='',        # '16', '24' or 'float'; empty: float for wav, 24 for flac, the format's own for the rest
     progress=None,  # Called with the seconds done, after every block
+    parts=(),       # What the song is taken apart into: targets that the residual leaves out; empty: those of `paths`
 ):
     "Separate one file in constant memory; `InputError` with what is wrong, and then no file is written."
     i, says, done = info(song), tags(song), 0
-    has = [t for t in paths if t!='residual']
+    if not i.frames: warnings.warn(f'{song} holds no samples')
+    has = [t for t in parts or paths if t!='residual']
     index = [separator.targets.index(t) for t in has]
     with ExitStack() as stack:
         put = {k: stack.enter_context(writer(p, i.rate, i.channels, bits, i.frames, says))
                for k, p in paths.items()}
         for x, y in separator.stream(blocks(song), i.rate):
             y = y[index]
-            for k, part in zip(has, y): put[k](part)
+            if not y.isfinite().all():
+                raise InputError(f'{song}: the model answers with NaN or infinite samples; is the song far over full scale?')
+            for k, part in zip(has, y):
+                if k in put: put[k](part)
             if 'residual' in put: put['residual'](x-y.sum(0))
             done += x.shape[1]
             if progress: progress(done/i.rate)
@@ -130,22 +147,32 @@ def part_names(
     residual=None,  # What is left of the mixture, too? None: if that is one target
 ) -> list:
     "What a song is separated into; `InputError` for a target that the model does not know."
-    targets = list(targets or separator.targets)
+    targets = list(dict.fromkeys(targets or separator.targets))
     for t in targets:
         if t not in separator.targets:
             raise InputError(f'the model has no target "{t}"; it separates {", ".join(separator.targets)}')
     return targets+['residual']*(len(targets)==1 if residual is None else residual)
 
-# %% ../nbs/36_songs.ipynb #9d3fc992
+# %% ../nbs/36_songs.ipynb #c5e0d042
+def _number(name, default=None):
+    "An integer from the environment."
+    value = os.environ.get(name, default)
+    try: return int(value)
+    except (TypeError, ValueError): raise InputError(f'{name} is "{value}" in the environment; expected an integer') from None
+
 def this_part() -> tuple:
     "Which part of a batch is this process's, of how many (the first is 0), by `torchrun`, `fabric run` or SLURM."
-    e = os.environ
-    for rank, size, first in [('RANK', 'WORLD_SIZE', '0'), ('SLURM_PROCID', 'SLURM_STEP_NUM_TASKS', '0'),
-                              ('SLURM_ARRAY_TASK_ID', 'SLURM_ARRAY_TASK_COUNT', e.get('SLURM_ARRAY_TASK_MIN', '0'))]:
-        if rank in e and int(e.get(size, '1'))>1:
-            step = int(e.get('SLURM_ARRAY_TASK_STEP', '1')) if 'ARRAY' in rank else 1
-            return (int(e[rank])-int(first))//step, int(e[size])
-    return 0, 1
+    e, part, parts = os.environ, 0, 1
+    if e.get('RANK') and e.get('WORLD_SIZE'): return _number('RANK'), _number('WORLD_SIZE')
+    if e.get('SLURM_ARRAY_TASK_ID') and e.get('SLURM_ARRAY_TASK_COUNT'):
+        first, step = _number('SLURM_ARRAY_TASK_MIN', 0), _number('SLURM_ARRAY_TASK_STEP', 1)
+        part, parts = (_number('SLURM_ARRAY_TASK_ID')-first)//step, _number('SLURM_ARRAY_TASK_COUNT')
+        if (_number('SLURM_ARRAY_TASK_MAX', first+step*(parts-1))-first)//step+1!=parts:
+            raise InputError('the numbers of this job array have gaps; say which part of how many with --part I/N')
+    if e.get('SLURM_PROCID') and e.get('SLURM_STEP_NUM_TASKS'):
+        n = _number('SLURM_STEP_NUM_TASKS')
+        part, parts = part*n+_number('SLURM_PROCID'), parts*n
+    return part, parts
 
 @dataclass
 class Result:
@@ -170,7 +197,7 @@ def separate_songs(
         try: lengths[song] = info(song).seconds if paths else 0.
         except InputError: lengths[song] = 0.                   # said when its turn comes
     total, before = sum(lengths.values()), 0.
-    with tqdm(total=round(total, 1), unit='s of audio', disable=not progress, mininterval=.5,
+    with tqdm(total=total, unit='s of audio', disable=not progress, mininterval=.5,
               bar_format='{desc}{percentage:3.0f}%|{bar:24}| {elapsed}<{remaining} {postfix}') as bar:
         def show(seconds):
             bar.update(min(before+seconds, total)-bar.n)
@@ -178,12 +205,14 @@ def separate_songs(
         for job, (song, paths) in zip(jobs, todo):
             bar.set_postfix_str(song.name)
             try:
-                if paths: separate_song(separator, song, paths, bits, show)
+                if paths: separate_song(separator, song, paths, bits, show, tuple(job.paths))
                 results.append(Result(song, 'done' if paths else 'kept', paths=tuple(job.paths.values())))
             except DiskFull as e: results.append(Result(song, 'failed', str(e))); break
             except InputError as e: results.append(Result(song, 'failed', str(e)))
-            except (MemoryError, torch.OutOfMemoryError):
+            except (MemoryError, RuntimeError) as e:
+                if isinstance(e, RuntimeError) and 'memory' not in str(e): raise
                 results.append(Result(song, 'failed', f'{song}: not enough memory; choose a smaller batch or segment'))
+            except (OSError, UnicodeError) as e: results.append(Result(song, 'failed', f'{song}: {e}'))
             before += lengths[song]
             show(0)
     for job in jobs[len(results):]: results.append(Result(job.song, 'failed', f'{job.song}: not begun'))

@@ -18,14 +18,14 @@ import torch
 from .audio import _to_float, info
 from .workspace import InputError
 
-# %% ../nbs/05_stream.ipynb #f62db162
+# %% ../nbs/05_stream.ipynb #ad99b97c
 def _sf_blocks(path, frames):
     with sf.SoundFile(str(path)) as f:
         while len(x := f.read(frames, dtype='float32', always_2d=True)): yield np.ascontiguousarray(x.T)
 
 def _av_blocks(path, frames, stream):
     "Decoded frames, gathered into blocks."
-    with av.open(str(Path(path).resolve())) as c:
+    with av.open(str(Path(path).resolve()), metadata_errors='replace') as c:
         held, n, channels = [], 0, c.streams.audio[stream].channels
         for frame in c.decode(c.streams.audio[stream]):
             x = _to_float(frame)

@@ -65,7 +65,7 @@ def shown(
     path = Path(path).resolve()
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
-# %% ../nbs/00_workspace.ipynb #30463959
+# %% ../nbs/00_workspace.ipynb #244912f9
 def make_folder(
     path,  # The folder
 ):
@@ -76,9 +76,9 @@ def make_folder(
 
 def _part(path):
     "The hidden file beside `path` that this process writes; the suffix stays, because writers look at it."
-    name = path.name
+    name, sign = path.name, zlib.crc32(os.fsencode(f'{platform.node()}/{path.name}'))
     while len(os.fsencode(name))>220: name = name[1:]         # a name has room for 255 bytes
-    return path.with_name(f'.{os.getpid()}-{zlib.crc32(platform.node().encode()):08x}-{name}')
+    return path.with_name(f'.{os.getpid()}-{sign:08x}-{name}')
 
 def _alive(pid):
     try: os.kill(pid, 0)
@@ -109,8 +109,10 @@ def atomic(
     except OSError as e: raise _cannot(path, e) from None
     try:
         yield part
-        with open(part, 'rb') as f: os.fsync(f.fileno())   # on the disk before the name changes
-        os.replace(part, path)
+        try:
+            with open(part, 'rb') as f: os.fsync(f.fileno())   # on the disk before the name changes
+            os.replace(part, path)
+        except OSError as e: raise _cannot(path, e) from None
     except OSError as e:
         if e.errno in FULL: raise _cannot(path, e) from None
         raise
