@@ -22,7 +22,7 @@ from .audio import SUFFIXES, info, tags, writer
 from .stream import blocks
 from .workspace import DiskFull, InputError, shown
 
-# %% ../nbs/36_songs.ipynb #cd5af494
+# %% ../nbs/36_songs.ipynb #ff8e449a
 SONGS = SUFFIXES | {'.aifc', '.au', '.avi', '.caf', '.m4b', '.m4v', '.mka', '.mov', '.oga', '.w64', '.wma'}
 
 def _in_folder(folder, out):
@@ -53,8 +53,8 @@ def find_songs(
             pairs = [(f, f.relative_to(path).parent) for f in found]
         elif os.path.lexists(path) or not pattern: pairs = [(path, Path())]
         else:
-            found = sorted(map(Path, glob.glob(str(path), recursive=True)))
-            files = [f for f in found if f.is_file() and out not in f.resolve().parents]
+            found = [f for f in sorted(map(Path, glob.glob(str(path), recursive=True))) if f.is_file()]
+            files = [f for f in found if out not in f.resolve().parents]
             if not files and found: raise InputError(_shared(given, out))
             if not files: raise InputError(f'no file matches {given}')
             root = Path(os.path.commonpath([f.parent for f in files]))
@@ -62,7 +62,7 @@ def find_songs(
         for f, below in pairs: songs.setdefault(os.path.realpath(f), (f, below))
     return list(songs.values())
 
-# %% ../nbs/36_songs.ipynb #a38d3f21
+# %% ../nbs/36_songs.ipynb #dd44bb68
 FIELDS = ('folder', 'song', 'target', 'suffix')
 FORMATS = ('wav', 'flac', 'ogg', 'opus', 'mp3')
 
@@ -85,11 +85,11 @@ def plan_jobs(
     "A `Job` for every song; `InputError` for a template that does not work or a file of two songs."
     if format not in FORMATS: raise InputError(f'format is "{format}"; allowed: {", ".join(FORMATS)}')
     try:
-        fields = [f for _, f, spec, how in Formatter().parse(template) if f is not None]
-        if template!=''.join(t+('' if f is None else f'{{{f}}}') for t, f, _, _ in Formatter().parse(template)):
-            raise ValueError('only plain fields')
+        parsed = [(f, spec, how) for _, f, spec, how in Formatter().parse(template) if f is not None]
+        if any(spec or how for _, spec, how in parsed): raise ValueError('only plain fields')
     except ValueError as e:
         raise InputError(f'template is "{template}" ({e}); expected such as {{song}}/{{target}}') from None
+    fields = [f for f, _, _ in parsed]
     for f in fields:
         if f not in FIELDS: raise InputError(f'template: unknown field "{f}"; allowed: {", ".join(FIELDS)}')
     if 'target' not in fields:
@@ -99,9 +99,9 @@ def plan_jobs(
     for song, below in songs:
         stem = re.sub(r'\.stem$', '', song.stem)
         stem = stem if stem.strip('.') else stem.replace('.', '_')              # never '..'
-        values = dict(folder='' if below==Path() else below.as_posix(), song=stem, suffix=song.suffix[1:])
-        name = lambda k: template.format(**values, target=k).lstrip('/') if template.startswith('{folder}/') else template.format(**values, target=k)
-        paths = {k: Path(out)/f'{name(k)}.{format}' for k in names}
+        here = template if below!=Path() else template.replace('{folder}/', '').replace('{folder}', '')
+        values = dict(folder=below.as_posix(), song=stem, suffix=song.suffix[1:])
+        paths = {k: Path(out)/f'{here.format(**values, target=k)}.{format}' for k in names}
         for p in paths.values():
             where = p.resolve()
             if root not in where.parents:
@@ -114,7 +114,7 @@ def plan_jobs(
         jobs.append(Job(song, paths))
     return jobs
 
-# %% ../nbs/36_songs.ipynb #f6ad6412
+# %% ../nbs/36_songs.ipynb #c0a5d10b
 def separate_song(
     separator,      # `Separator`
     song,           # Audio or video file; of several streams the first
@@ -134,7 +134,8 @@ def separate_song(
         for x, y in separator.stream(blocks(song), i.rate):
             y = y[index]
             if not y.isfinite().all():
-                raise InputError(f'{song}: the model answers with NaN or infinite samples; is the song far over full scale?')
+                raise InputError(f'{song}: the model answers with NaN or infinite samples; '
+                                 'is the song far over full scale?')
             for k, part in zip(has, y):
                 if k in put: put[k](part)
             if 'residual' in put: put['residual'](x-y.sum(0))
