@@ -4,14 +4,20 @@
 
 # %% auto #0
 __all__ = ['RECIPES', 'Recipe', 'learning_rate', 'plan', 'make_fabric', 'validate', 'save_checkpoint', 'load_checkpoint', 'Log',
-           'fit']
+           'start_from', 'fit', 'Stopped']
 
-# %% ../nbs/34_training.ipynb #b5ee464c
+# %% ../nbs/34_training.ipynb #57c49ca5
 import copy
 import csv
+import hashlib
 import math
+import os
+import signal
 import time
+import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass, asdict, replace
+from fnmatch import fnmatch
 from pathlib import Path
 
 import torch
@@ -20,38 +26,45 @@ from tqdm import tqdm
 
 from .evaluate import usdr
 from .loss import l1_loss
-from .mixing import batches
+from .mixing import batches, describe
 from .separate import fast_bf16, keep_memory, pick_device, separate
 from .weights import save_model
-from .workspace import InputError, atomic
+from .workspace import InputError, atomic, shown
 
-# %% ../nbs/34_training.ipynb #b782f83a
+# %% ../nbs/34_training.ipynb #166062ee
 @dataclass(frozen=True)
 class Recipe:
     "How to train: every number of a run beside the model's and the data's."
     minutes:float=0.          # Time budget, minutes; 0: none
     steps:int=0               # Steps; 0: no limit
-    batch:int=8               # Examples in a step
+    batch:int=8               # Examples in a step, over all processes
+    accumulate:int=1          # Parts that a step's batch is cut into, one after the other: less memory
     seconds:float=3.          # Length of an example, s
     augment:str='paper'       # What is done to every source, a name in `augment.AUGMENTATIONS`
     sampling:str='uniform'    # Where examples come from: 'sad', salient segments only, or 'uniform', anywhere
     level:float|None=None     # Bring every track to this level before it is mixed, dB RMS; None: as it is
     remix:float=1.            # Probability that every source comes from its own song; else all from one place
     lr:float=1e-3             # Learning rate at its highest
-    schedule:str='paper'      # 'paper': x0.98 every two epochs; 'cosine': down to 0 at the end
-    epoch_steps:int=10000     # Steps that count as an epoch for the paper's schedule
+    lr_batch:int=0            # Batch that `lr` is meant for: with another it is scaled in proportion; 0: not
+    schedule:str='step'       # 'step': times `decay` every `decay_steps`; 'cosine': down to 0 at the end
+    decay:float=.98           # The paper's, every two epochs of 10000 steps
+    decay_steps:int=20000
     warmup:int=0              # Steps over which the learning rate rises
+    weight_decay:float=0.     # AdamW's
     clip:float=5.             # Largest norm of the gradient
-    ema:float=0.              # Decay of the running average of the weights, which is what is scored and saved; 0: none
+    nonfinite:str='stop'      # At a loss or gradient that is no number: 'stop', or 'skip' the batch and count
+    ema:float=0.              # Decay of the weights' running average, which is scored and saved; 0: none
+    patience:int=0            # Validations in a row without a better score that end the run; 0: none do
     validate_minutes:float=30.  # Minutes between validations
     save_minutes:float=1.     # Minutes between checkpoints
     segment:float=10.         # Separation of validation songs: length of a segment, s
     hop:float=5.              # and from one to the next, s
     keep_memory:bool=False    # On a CPU: do not give freed memory back (chapter 31): faster, more memory
-    checkpointing:bool=False  # Keep less of every step and compute it twice: less memory, up to half more time
+    checkpointing:bool=False  # Keep less of each step and compute it twice: less memory, up to half more time
+    members:int=1             # Models, trained one by one in equal shares of time; their mean is the result
     stereo:str='lr'           # Channels the model is given in separation: 'lr', 'ms' or 'both' (chapter 31)
 
-# %% ../nbs/34_training.ipynb #46cf7545
+# %% ../nbs/34_training.ipynb #6775ffbd
 def learning_rate(
     recipe,  # A `Recipe`
     step,    # Steps done
@@ -59,17 +72,20 @@ def learning_rate(
 ) -> float:
     "The learning rate of the next step."
     rise = min(1, (step+1)/recipe.warmup) if recipe.warmup else 1
-    if recipe.schedule=='cosine': return recipe.lr*rise*.5*(1+math.cos(math.pi*min(done, 1)))
-    return recipe.lr*rise*.98**(step//(2*recipe.epoch_steps))
+    top = recipe.lr*rise*(recipe.batch/recipe.lr_batch if recipe.lr_batch else 1)
+    if recipe.schedule=='cosine': return top*.5*(1+math.cos(math.pi*min(done, 1)))
+    return top*recipe.decay**(step//recipe.decay_steps)
 
-# %% ../nbs/34_training.ipynb #a0b2ef71
+# %% ../nbs/34_training.ipynb #326d1199
 RECIPES = {  # preset -> how it is trained
     'paper': Recipe(steps=1_000_000, batch=2, sampling='sad', validate_minutes=60),
     'small': Recipe(steps=500_000, batch=8, augment='public', validate_minutes=30),
-    **{k: Recipe(steps=1_000_000, batch=2, augment='public', validate_minutes=60) for k in ('obsrnn', 'simo')},
-    'demo':  Recipe(minutes=14, batch=8, keep_memory=True, seconds=2, augment='quick', stereo='both', lr=3e-3, schedule='cosine',
-                    warmup=30, ema=.99, validate_minutes=1),
-    'smoke': Recipe(steps=3, batch=2, seconds=1, augment='quick', lr=3e-3, schedule='cosine', ema=.9, save_minutes=.01, segment=3, hop=3)}
+    **{k: Recipe(steps=1_000_000, batch=2, augment='public', validate_minutes=60)
+       for k in ('obsrnn', 'simo')},
+    'demo':  Recipe(minutes=14, batch=8, keep_memory=True, seconds=2, augment='quick', stereo='both',
+                    lr=3e-3, schedule='cosine', warmup=30, ema=.99, validate_minutes=1),
+    'smoke': Recipe(steps=3, batch=2, seconds=1, augment='quick', lr=3e-3, schedule='cosine', ema=.9,
+                    save_minutes=.01, segment=3, hop=3)}
 
 def plan(
     preset,   # 'auto', or one of `RECIPES`
@@ -79,21 +95,37 @@ def plan(
 ):
     "Name of the preset, its recipe, and one sentence of why."
     if preset!='auto': return preset, RECIPES[preset], f'preset "{preset}" as asked for'
-    if n_tracks>=50 and hours>1: return 'paper', RECIPES['paper'], f'{n_tracks} training tracks are enough for the full model of the paper; that takes a GPU and days, so without one give -p preset demo'
-    if is_demo: return 'demo', replace(RECIPES['demo'], minutes=4), 'no dataset in data/ and none given: a small model, four minutes on the demo songs'
-    return 'demo', RECIPES['demo'], f'{n_tracks} training tracks, {60*hours:.0f} minutes of music, are little: a small model, {RECIPES["demo"].minutes:g} minutes; the larger ones would learn them by heart'
+    if n_tracks>=50 and hours>1:
+        return 'paper', RECIPES['paper'], (
+            f'{n_tracks} training tracks are enough for the full model of the paper; '
+            'that takes a GPU and days, so without one give -p preset demo')
+    if is_demo:
+        return 'demo', replace(RECIPES['demo'], minutes=4), (
+            'no dataset in data/ and none given: a small model, four minutes on the demo songs')
+    return 'demo', replace(RECIPES['demo'], members=2), (
+        f'{n_tracks} training tracks, {60*hours:.0f} minutes of music, are little: small models, '
+        f'which do not learn them by heart, and the mean of two; {RECIPES["demo"].minutes:g} minutes in all')
 
-# %% ../nbs/34_training.ipynb #97e37c67
+# %% ../nbs/34_training.ipynb #8bd44924
 def make_fabric(
     device='auto',     # 'auto', 'cpu', 'cuda' or 'mps'
     precision='auto',  # 'auto', 'float32' or 'bfloat16'
 ) -> Fabric:
-    "Lightning Fabric on one device; raises `InputError` if the device is not there."
+    "Lightning Fabric for this process, or this one of many; raises `InputError` if the device is not there."
     pick_device(device)
     if precision=='auto': precision = 'bfloat16' if fast_bf16(device) else 'float32'
-    return Fabric(accelerator=device, devices=1, precision={'bfloat16': 'bf16-mixed', 'float32': '32-true'}[precision])
+    precision = {'bfloat16': 'bf16-mixed', 'float32': '32-true'}[precision]
+    if 'LT_CLI_USED' in os.environ: fabric = Fabric()                       # `fabric run` has said it all
+    else:
+        number = lambda *names: next((int(os.environ[k]) for k in names if os.environ.get(k, '').isdigit()), 1)
+        here = number('LOCAL_WORLD_SIZE', 'SLURM_NTASKS_PER_NODE')
+        everywhere = max(here, number('WORLD_SIZE', 'SLURM_NTASKS'))
+        fabric = Fabric(accelerator=device, devices=here, num_nodes=everywhere//here, precision=precision,
+                        **({'strategy': 'ddp'} if everywhere>1 else {}))
+    fabric.launch()
+    return fabric
 
-# %% ../nbs/34_training.ipynb #179a59a6
+# %% ../nbs/34_training.ipynb #d9151c13
 def validate(
     model,   # `BSRNN`
     tracks,  # Held-out tracks
@@ -102,28 +134,65 @@ def validate(
 ) -> float:
     "Mean uSDR over whole tracks and all targets they have, dB; NaN if there are none."
     scores = []
-    for t in tracks:
-        with fabric.autocast(): estimates = separate(model, t.mixture(), t.rate, segment=recipe.segment, hop=recipe.hop, stereo=recipe.stereo)
+    for t in tracks[fabric.global_rank::fabric.world_size]:               # every process takes its share
+        with fabric.autocast():
+            estimates = separate(model, t.mixture(), t.rate, segment=recipe.segment, hop=recipe.hop,
+                                 stereo=recipe.stereo)
         scores += [usdr(t.stem(k), e) for k, e in zip(model.config.targets, estimates) if t.has(k)]
     scores = [s for s in scores if not math.isnan(s)]
-    return sum(scores)/len(scores) if scores else float('nan')
+    total, n = fabric.all_reduce(torch.tensor([sum(scores), len(scores)], dtype=torch.float64), reduce_op='sum')
+    return float(total/n) if n else float('nan')
 
-# %% ../nbs/34_training.ipynb #dbab9f15
+# %% ../nbs/34_training.ipynb #37bb67fc
+def _digest(saved):
+    "Checksum of everything in a checkpoint, values and tensors."
+    h = hashlib.blake2b(digest_size=16)
+    def walk(x):
+        if isinstance(x, torch.Tensor): h.update(x.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        elif isinstance(x, dict):
+            for k in x: h.update(repr(k).encode()); walk(x[k])
+        elif isinstance(x, (list, tuple)):
+            for y in x: walk(y)
+        else: h.update(repr(x).encode())
+    walk(saved)
+    return h.hexdigest()
+
 def save_checkpoint(path, model, average, optimizer, state):
-    "Write everything a run needs to go on."
+    "Write everything a run needs to go on; what was at `path` stays beside it as `previous.ckpt`."
+    path, saved = Path(path), dict(model=model.state_dict(), average=average.state_dict(),
+                                   optimizer=optimizer.state_dict(), state=dict(state))
     with atomic(path) as part:
-        torch.save(dict(model=model.state_dict(), average=average.state_dict(), optimizer=optimizer.state_dict(), state=state), part)
+        torch.save({**saved, 'digest': _digest(saved)}, part)
+        if path.exists(): os.replace(path, path.with_name('previous.ckpt'))
+
+def _read_checkpoint(path):
+    "What is in a checkpoint; raises `InputError` if it is damaged."
+    try:
+        saved = torch.load(path, map_location='cpu', weights_only=True)
+        digest = saved.pop('digest')
+        whole = digest==_digest(saved)
+    except Exception as e: raise InputError(f'{path} cannot be read ({type(e).__name__})') from None
+    if not whole: raise InputError(f'{path} is damaged: its checksum is wrong')
+    return saved
 
 def load_checkpoint(path, model, average, optimizer) -> dict:
-    "Read it back into place; returns the counters. Raises `InputError` for a file that does not fit."
-    try: saved = torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as e: raise InputError(f'{path} cannot be read ({type(e).__name__}); remove it to start from the beginning') from None
+    "Read the newest state that is whole back into place; returns the counters. `InputError` if none is, or none fits."
+    saved, wrong = None, []
+    for one in (Path(path), Path(path).with_name('previous.ckpt')):
+        if not one.exists(): continue
+        try: saved = _read_checkpoint(one); break
+        except InputError as e: wrong.append(str(e))
+    if saved is None:
+        raise InputError(f'{"; ".join(wrong) or f"{path} does not exist"}; remove checkpoints/ to start from the beginning')
+    if wrong: warnings.warn(f'{wrong[0]}: going on from {one.name}, the one before')
     try:
-        model.load_state_dict(saved['model']); average.load_state_dict(saved['average']); optimizer.load_state_dict(saved['optimizer'])
-    except (RuntimeError, ValueError, KeyError) as e: raise InputError(f'{path} belongs to another model: {str(e).splitlines()[-1].strip()}') from None
+        model.load_state_dict(saved['model']); average.load_state_dict(saved['average'])
+        optimizer.load_state_dict(saved['optimizer'])
+    except (RuntimeError, ValueError, KeyError) as e:
+        raise InputError(f'{one} belongs to another model: {str(e).splitlines()[-1].strip()}') from None
     return saved['state']
 
-# %% ../nbs/34_training.ipynb #bc033185
+# %% ../nbs/34_training.ipynb #93236eef
 class Log:
     "Rows of a run's log.csv, and TensorBoard events where that package is installed."
     fields = ['step', 'seconds', 'loss', 'lr', 'valid_usdr', 'examples_per_second']
@@ -133,7 +202,8 @@ class Log:
     ):
         self.path, self.rows = Path(folder)/'log.csv', []
         if self.path.exists():
-            with open(self.path, newline='') as f: self.rows = [r for r in csv.DictReader(f) if int(r['step'])<=step]
+            with open(self.path, newline='') as f:
+                self.rows = [r for r in csv.DictReader(f) if int(r['step'])<=step]
         try:
             from torch.utils.tensorboard import SummaryWriter
             self.board = SummaryWriter(str(Path(folder)/'tensorboard'), purge_step=step or None)
@@ -145,85 +215,163 @@ class Log:
         with atomic(self.path) as part, open(part, 'w', newline='') as f:
             w = csv.DictWriter(f, self.fields); w.writeheader(); w.writerows(self.rows)
         if self.board:
-            for k in ('loss', 'lr', 'valid_usdr', 'examples_per_second'): self.board.add_scalar(k, row[k], row['step'])
+            for k in ('loss', 'lr', 'valid_usdr', 'examples_per_second'):
+                self.board.add_scalar(k, row[k], row['step'])
             self.board.flush()
 
-# %% ../nbs/34_training.ipynb #094c1afd
+# %% ../nbs/34_training.ipynb #006b0d38
+def start_from(
+    model,     # `BSRNN` to be trained
+    other,     # Model whose weights it begins with
+    freeze='', # Patterns of parameter names that are not trained, joined by commas, such as 'split.*,seq.*'
+) -> str:
+    "Take over the weights that fit and freeze some; a sentence of what was done. `InputError` if nothing fits."
+    have, given = model.state_dict(), other.state_dict() if other is not None else {}
+    fit = {k: v for k, v in given.items() if k in have and have[k].shape==v.shape}
+    if given and not fit: raise InputError('none of the weights to begin with fits this model: another size, or another layout')
+    model.load_state_dict({**have, **fit})
+    patterns, frozen = [p.strip() for p in freeze.split(',') if p.strip()], []
+    for name, p in model.named_parameters():
+        if any(fnmatch(name, pattern) for pattern in patterns): p.requires_grad_(False); frozen.append(name)
+    for pattern in patterns:
+        if not any(fnmatch(name, pattern) for name, _ in model.named_parameters()):
+            raise InputError(f'freeze "{pattern}" names no parameter; the modules are '
+                             f'{", ".join(sorted({n.split(".")[0] for n, _ in model.named_parameters()}))}')
+    if len(frozen)==len(list(model.parameters())): raise InputError('everything is frozen: nothing is left to train')
+    return f'{len(fit)} of {len(have)} tensors taken over, {len(frozen)} frozen'
+
+# %% ../nbs/34_training.ipynb #461b2aa6
+class _Stop:
+    "Hears SIGTERM and Ctrl-C, and lets the step be finished; does nothing outside the main thread."
+    def __enter__(self):
+        self.heard, self.old = '', {}
+        for s in (signal.SIGINT, signal.SIGTERM):
+            try: self.old[s] = signal.signal(s, self._hear)
+            except ValueError: pass
+        return self
+    def _hear(self, number, frame):
+        if self.heard: raise KeyboardInterrupt
+        self.heard = 'SIGTERM' if number==signal.SIGTERM else 'Ctrl-C'
+    def __exit__(self, *error):
+        for s, handler in self.old.items(): signal.signal(s, handler)
+
+def _bad_batch(folder, mixer, recipe, step, loss, norm):
+    "Keep a batch that made no number; the sentence about it."
+    numbers = range(step*recipe.batch, (step+1)*recipe.batch)
+    examples = [mixer[i] for i in numbers]
+    with atomic(folder/'nonfinite.pt') as part:
+        torch.save(dict(step=step, mixture=torch.stack([x for x, _ in examples]), targets=torch.stack([y for _, y in examples])), part)
+    sources = sorted({line.split(' of ', 1)[1].rsplit(' at ', 1)[0] for i in numbers for line in describe(mixer, i)})
+    return (f'loss {loss:.3g}, gradient {norm:.3g} at step {step}; the batch is in {shown(folder/"nonfinite.pt")}, '
+            f'made of {", ".join(sources)}. Try a lower lr, or nonfinite=skip; the last good state is in checkpoints/')
+
 def fit(
     model,          # `BSRNN`
     mixer,          # `Mixer` over the training tracks
     valid,          # Held-out tracks; may be empty
-    folder,         # Run folder: log.csv, checkpoints/last.ckpt, model.safetensors
+    folder,         # Run folder: log.csv, checkpoints/, model.safetensors
     recipe,         # A `Recipe`
     fabric=None,    # From `make_fabric`
-    resume=False,   # Go on from checkpoints/last.ckpt if it is there?
+    resume=False,   # Go on from checkpoints/ if there is one?
     progress=True,  # Show a bar?
 ) -> dict:
-    "Train; leaves the best model by validation uSDR (the last one if nothing is held out) in model.safetensors. Returns the counters."
-    if not (recipe.minutes or recipe.steps): raise InputError('the recipe has neither minutes nor steps; give one, or training never ends')
-    fabric, folder = fabric or make_fabric(), Path(folder)
-    last = folder/'checkpoints'/'last.ckpt'
+    "Train, return the counters; model.safetensors: the best by validation uSDR (the last if none held out)."
+    if not (recipe.minutes or recipe.steps):
+        raise InputError('the recipe has neither minutes nor steps; give one, or training never ends')
+    fabric, folder, c = fabric or make_fabric(), Path(folder), model.config
+    last, me, world = folder/'checkpoints'/'last.ckpt', fabric.global_rank, fabric.world_size
     model.to(fabric.device); model.seq.checkpoint = recipe.checkpointing
     if recipe.keep_memory: keep_memory()
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], recipe.lr, weight_decay=recipe.weight_decay)
     average = copy.deepcopy(model).eval().requires_grad_(False)      # what is scored and saved
-    optimizer = torch.optim.Adam(model.parameters(), recipe.lr)
-    state = dict(step=0, seconds=0., best=-math.inf, best_step=0)
-    if resume and last.exists():
+    state = dict(step=0, seconds=0., best=-math.inf, best_step=0, waited=0, skipped=0)
+    if resume and (last.exists() or last.with_name('previous.ckpt').exists()):
         state.update(load_checkpoint(last, model, average, optimizer))
-        print(f'going on from step {state["step"]}, {state["seconds"]/60:.1f} minutes into training')
+        if me==0: print(f'going on from step {state["step"]}, {state["seconds"]/60:.1f} minutes into training')
     net, opt = fabric.setup(model, optimizer)
-    log, c, loss_sum, count = Log(folder, state['step']), model.config, torch.zeros((), device=fabric.device), 0
-    start, start_step = time.monotonic()-state['seconds'], state['step']
+    if not state['step']: average.load_state_dict(model.state_dict())              # all processes begin alike
+    log = Log(folder, state['step']) if me==0 else None
+    began, first, in_row = time.monotonic()-state['seconds'], state['step'], 0
+    losses, bar = [], _bar(recipe, 0, progress and me==0)
+    looked = int(log.rows[-1]['step']) if me==0 and log.rows else -1
+    if world>1: looked = fabric.broadcast(looked)
     next_look, next_save = (state['seconds']+60*m for m in (recipe.validate_minutes, recipe.save_minutes))
-    share = lambda: max(state['seconds']/60/recipe.minutes if recipe.minutes else 0, state['step']/recipe.steps if recipe.steps else 0)
-
+    def clock():
+        "Seconds of training, the same in all processes."
+        now = time.monotonic()-began
+        return fabric.broadcast(now) if world>1 else now
+    def share():
+        return max(state['seconds']/60/recipe.minutes if recipe.minutes else 0,
+                   state['step']/recipe.steps if recipe.steps else 0)
+    def save():
+        if me==0: save_checkpoint(last, model, average, opt, state)
     def look():
         "Validate, log, keep the best."
-        nonlocal loss_sum, count, next_look
-        score, took = validate(average, valid, recipe, fabric), -state['seconds']
-        state['seconds'] = time.monotonic()-start; took += state['seconds']
-        next_look = state['seconds']+max(60*recipe.validate_minutes, 4*took)       # never more than a fifth of the time
-        speed = (state['step']-start_step)*recipe.batch/max(time.monotonic()-began, 1e-9)
-        log.add(step=state['step'], seconds=state['seconds'], loss=float(loss_sum)/max(count, 1), lr=opt.param_groups[0]['lr'],
-                valid_usdr=score, examples_per_second=speed)
-        loss_sum, count = torch.zeros_like(loss_sum), 0
-        if math.isnan(score) or score>state['best']:                               # nothing to score by: the last one
-            state.update(best=state['best'] if math.isnan(score) else score, best_step=state['step'])
-            save_model(average, folder/'model.safetensors', step=state['step'], valid_usdr=None if math.isnan(score) else score, recipe=asdict(recipe))
-        save_checkpoint(last, model, average, opt, state)
-        bar.set_postfix_str(f'step {state["step"]}'+('' if math.isnan(score) else f', valid uSDR {score:.2f} dB'))
+        nonlocal next_look, looked
+        looked = state['step']
+        score, before = validate(average, valid, recipe, fabric), state['seconds']
+        loss = float(fabric.all_reduce(torch.stack(losses).mean())) if losses else math.nan
+        losses.clear()
+        state['seconds'] = clock()
+        next_look = state['seconds']+max(60*recipe.validate_minutes, 4*(state['seconds']-before))  # a fifth of the time
+        better = math.isnan(score) or score>state['best']                          # nothing to score by: the last
+        state['waited'] = 0 if better else state['waited']+1
+        if better: state.update(best=state['best'] if math.isnan(score) else score, best_step=state['step'])
+        if me==0:
+            speed = (state['step']-first)*recipe.batch/max(state['seconds']-started, 1e-9)
+            log.add(step=state['step'], seconds=state['seconds'], loss=loss, lr=opt.param_groups[0]['lr'],
+                    valid_usdr=score, examples_per_second=speed)
+            if better: save_model(average, folder/'model.safetensors', step=state['step'], recipe=asdict(recipe),
+                                  valid_usdr=None if math.isnan(score) else score)
+            bar.set_postfix_str(f'step {state["step"]}'+('' if math.isnan(score) else f', valid uSDR {score:.2f} dB'))
+        save()
 
-    began, bar = time.monotonic(), _bar(recipe, share(), progress)
-    try:
-        for mixture, targets in (batches(mixer, recipe.batch, start=state['step']*recipe.batch) if share()<1 else []):
+    started = state['seconds']
+    stream = iter(batches(mixer, recipe.batch, start=state['step']*recipe.batch, parts=world*recipe.accumulate,
+                          mine=[m*world+me for m in range(recipe.accumulate)]))
+    done = lambda: share()>=1 or (recipe.patience and state['waited']>=recipe.patience)
+    with _Stop() as stop, bar:
+        while not done() and not stop.heard:
             for group in opt.param_groups: group['lr'] = learning_rate(recipe, state['step'], share())
-            loss = l1_loss(net(mixture.to(fabric.device)), targets.to(fabric.device), c.n_fft, c.hop)
-            fabric.backward(loss)
-            norm = fabric.clip_gradients(net, opt, max_norm=recipe.clip, error_if_nonfinite=False)
-            if not math.isfinite(norm):
-                raise FloatingPointError(f'loss {float(loss):.3g}, gradient {float(norm):.3g} at step {state["step"]}; the last good state is in {last}. Try a lower lr')
-            opt.step(); opt.zero_grad()
-            state['step'] += 1; loss_sum += loss.detach(); count += 1
-            _average(average, model, min(recipe.ema, (1+state['step'])/(10+state['step'])))
-            state['seconds'] = time.monotonic()-start
+            total = 0.
+            for m in range(recipe.accumulate):
+                mixture, targets = (x.to(fabric.device) for x in next(stream))
+                with fabric.no_backward_sync(net, m<recipe.accumulate-1) if world>1 else nullcontext():
+                    loss = l1_loss(net(mixture), targets, c.n_fft, c.hop)/recipe.accumulate
+                    fabric.backward(loss)
+                total += loss.detach()
+            norm = float(fabric.clip_gradients(net, opt, max_norm=recipe.clip, error_if_nonfinite=False))
+            if math.isfinite(norm):
+                opt.step(); losses.append(total); in_row = 0
+                _average(average, model, min(recipe.ema, (1+state['step'])/(10+state['step'])))
+            else:
+                state['skipped'] += 1; in_row += 1
+                if recipe.nonfinite=='stop' or in_row>=20:
+                    says = _bad_batch(folder, mixer, recipe, state['step'], float(total), norm) if me==0 else ''
+                    raise InputError(fabric.broadcast(says) if world>1 else says)
+            opt.zero_grad()
+            state['step'] += 1
+            state['seconds'] = clock()
             bar.update(round(min(share(), 1)*bar.total)-bar.n)
-            if share()>=1: break
-            if state['seconds']>=next_look: look()
-            elif state['seconds']>=next_save:
-                save_checkpoint(last, model, average, opt, state)
-                next_save = state['seconds']+60*recipe.save_minutes
-        if not log.rows or int(log.rows[-1]['step'])!=state['step']: look()
-    except KeyboardInterrupt:
-        save_checkpoint(last, model, average, opt, state)
-        print(f'\nstopped at step {state["step"]}; the state is in {last}: run the same again with resume to go on'); raise
-    finally: bar.close()
+            if state['seconds']>=next_look and share()<1: look()
+            elif state['seconds']>=next_save: save(); next_save = state['seconds']+60*recipe.save_minutes
+            if world>1: stop.heard = fabric.broadcast(stop.heard)          # process 0 decides
+        if done() and looked!=state['step']: look()
+    if stop.heard and not done():
+        save()
+        raise Stopped(f'stopped by {stop.heard} at step {state["step"]}; the state is in {shown(last)}: '
+                      'start the same again with resume to go on')
     return {**state, 'best': None if math.isinf(state['best']) else state['best']}
 
+class Stopped(InputError):
+    "Training was asked to end, and has saved its state."
+
 def _bar(recipe, share, progress):
-    "A bar over the time budget, or the steps, redrawn some hundred times in a run: a notebook keeps every redraw."
+    "A bar over the time budget or the steps, redrawn some hundred times a run: a notebook keeps each redraw."
     total = round(60*recipe.minutes) or recipe.steps
     often = total/300 if recipe.minutes else 20
-    return tqdm(total=total, initial=round(min(share, 1)*total), desc='training', disable=not progress, mininterval=max(2, often),
+    return tqdm(total=total, initial=round(min(share, 1)*total), desc='training', disable=not progress,
+                mininterval=max(2, often),
                 bar_format='{desc} {percentage:3.0f}%|{bar:30}| {elapsed}<{remaining} {postfix}')
 
 def _average(average, model, decay):

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CARD', 'save_model', 'read_weights', 'load_model', 'load_pretrained', 'save_pretrained', 'push_to_hub']
 
-# %% ../nbs/24_weights.ipynb #73e2a232
+# %% ../nbs/24_weights.ipynb #9e4d8eff
 import json
 from dataclasses import fields
 from pathlib import Path
@@ -15,24 +15,27 @@ import torch
 from safetensors import safe_open, SafetensorError
 from safetensors.torch import save_file
 
-from .model import BSRNN, BSRNNConfig, n_params
+from .model import BSRNN, Bag, BSRNNConfig, n_params
 from .workspace import InputError, atomic, make_folder
 
-# %% ../nbs/24_weights.ipynb #42fade1d
+# %% ../nbs/24_weights.ipynb #cc5b0685
 def save_model(
-    model,        # A `BSRNN`
+    model,        # A `BSRNN`, or a `Bag` of several
     path,         # File to write, .safetensors
     **provenance  # Where it comes from: plain values, kept in the file
 ) -> Path:
     "Write a model's weights, configuration and provenance as one safetensors file, whole or not at all."
     weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-    header = {'format': 'bsrnn', 'config': json.dumps(model.config.to_dict()),
+    config = (dict(bag=[m.config.to_dict() for m in model.models], weights=model.weights)
+              if isinstance(model, Bag) else model.config.to_dict())
+    header = {'format': 'bsrnn', 'config': json.dumps(config),
               'targets': ','.join(model.config.targets),
-              'rate': str(model.config.rate), 'provenance': json.dumps(provenance or model.provenance)}
+              'rate': str(model.config.rate),
+              'provenance': json.dumps(provenance or getattr(model, 'provenance', {}))}
     with atomic(path) as part: save_file(weights, str(part), header)
     return Path(path)
 
-# %% ../nbs/24_weights.ipynb #30278e32
+# %% ../nbs/24_weights.ipynb #4b0feddb
 def read_weights(
     path,  # A safetensors file
 ):
@@ -46,12 +49,23 @@ def read_weights(
     except (SafetensorError, OSError) as e:
         raise InputError(f'{path} is no safetensors file, or damaged ({e})') from None
 
-def _config(path, header, n_tensors):
-    "The configuration in a header, checked."
+def _parts(path, weights, header):
+    "The models in a file: (configuration as written, weights) of each, and their shares if it is a bag."
     if header.get('format')!='bsrnn':
         raise InputError(f'{path} is a safetensors file, but not one of bsrnn: it holds no configuration')
     try:
         values = json.loads(header['config'])
+        if 'bag' not in values: return [(values, weights)], None
+        inner = lambda i: {k.split('.', 2)[2]: v for k, v in weights.items() if k.startswith(f'models.{i}.')}
+        parts = [(one, inner(i)) for i, one in enumerate(values['bag'])]
+        if sum(len(w) for _, w in parts)!=len(weights): raise ValueError('there are weights of no model')
+        return parts, [float(v) for v in values['weights']]
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as e:
+        raise InputError(f'{path}: its configuration makes no model; the file is damaged ({e})') from None
+
+def _config(path, values, n_tensors):
+    "The configuration, checked."
+    try:
         unknown = set(values)-{f.name for f in fields(BSRNNConfig)}
         if unknown:
             raise InputError(f'{path} was written by another version of bsrnn: '
@@ -64,14 +78,9 @@ def _config(path, header, n_tensors):
         raise InputError(f'{path}: its configuration makes no model; the file is damaged ({e})') from None
     return config
 
-def load_model(
-    path,          # File written by `save_model`, or a run folder that holds model.safetensors
-    device='cpu',  # Where to put it
-):
-    "The `BSRNN` in a model file, ready to use; raises `InputError` for anything else. Runs none of its code."
-    path = Path(path)/'model.safetensors' if Path(path).is_dir() else Path(path)
-    weights, header = read_weights(path)
-    config = _config(path, header, len(weights))
+def _build(path, values, weights):
+    "One model."
+    config = _config(path, values, len(weights))
     try:
         with torch.device('meta'): BSRNN(config).load_state_dict(weights, assign=True)   # takes no memory yet
         model = BSRNN(config)
@@ -79,6 +88,18 @@ def load_model(
     except (RuntimeError, ValueError, TypeError, OverflowError) as e:
         raise InputError(f'{path}: the weights do not fit their own configuration; the file is damaged '
                          f'({str(e).splitlines()[-1].strip()})') from None
+    return model
+
+def load_model(
+    path,          # File written by `save_model`, or a run folder that holds model.safetensors
+    device='cpu',  # Where to put it
+):
+    "The `BSRNN` or `Bag` in a model file, ready to use; `InputError` for anything else. Runs no code in it."
+    path = Path(path)/'model.safetensors' if Path(path).is_dir() else Path(path)
+    weights, header = read_weights(path)
+    parts, shares = _parts(path, weights, header)
+    models = [_build(path, *part) for part in parts]
+    model = models[0] if shares is None else Bag(models, shares)
     try: model.provenance = dict(json.loads(header.get('provenance', '{}')))
     except (ValueError, TypeError):
         raise InputError(f'{path}: its provenance cannot be read; the file is damaged') from None
