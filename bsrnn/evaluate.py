@@ -31,7 +31,7 @@ def usdr(
     if s.numel()==0 or s.abs().max()<=SILENT: return float('nan')
     return float(10*torch.log10((s.square().sum()+1e-7)/((s-e).square().sum()+1e-7)))
 
-# %% ../nbs/32_evaluate.ipynb #385272be
+# %% ../nbs/32_evaluate.ipynb #24330937
 class Energies:
     "Energies in every second of a song: what uSDR, cSDR and SI-SDR are made of, gathered in one pass."
     def __init__(self,
@@ -56,22 +56,25 @@ class Energies:
         self.rest = [R[..., whole:].copy(), E[..., whole:].copy()] if whole<R.shape[2] else None
 
     def _numbers(self, R, E):
-        "Seven for each signal; in double precision, as museval."
-        R, E = R.astype(np.float64), E.astype(np.float64)
-        dot = lambda a, b: [np.vdot(x, y) for x, y in zip(a, b)]
-        quiet = lambda x: [not one.sum(0).any() for one in x]
-        peak = [max(x.max(), -x.min()) if x.size else 0. for x in R]
-        return dot(R, R), dot(R-E, R-E), dot(E, E), dot(R, E), peak, quiet(R), quiet(E)
+        "Seven for each signal (7 s); in double precision, as museval."
+        quiet = lambda x: not x[:, x.shape[1]//2].sum() and not x.sum(0).any()     # one sample tells, mostly
+        rows = []
+        for r, e in zip(R, E):
+            r, e = (np.ascontiguousarray(x, np.float64) for x in (r, e))
+            d, power = r-e, np.vdot(r, r)
+            heard = power>SILENT**2*r.size or (r.size>0 and np.abs(r).max()>SILENT)
+            rows.append([power, np.vdot(d, d), np.vdot(e, e), np.vdot(r, e), heard, quiet(r), quiet(e)])
+        return np.array(rows, dtype=np.float64).T
 
     def table(self):
-        "(7 frames s): energy of reference, error, estimate, their product; reference's peak; either silent?"
+        "(7 frames s): energy of reference, error, estimate; product; reference above -60 dB? either silent?"
         rows = self.rows+([self._numbers(*self.rest)] if self.rest else [])
-        return np.array(rows, dtype=np.float64).reshape(-1, 7, len(self.names)).transpose(1, 0, 2)
+        return np.array(rows).reshape(-1, 7, len(self.names)).transpose(1, 0, 2)
 
     def silent(self):
         "Is the reference silent from beginning to end (s)? And the estimate?"
-        *_, peak, quiet_r, quiet_e = self.table()
-        return (peak.max(0, initial=0)<=SILENT) | quiet_r.all(0), quiet_e.all(0)
+        *_, heard, quiet_r, quiet_e = self.table()
+        return ~heard.any(0) | (quiet_r==1).all(0), (quiet_e==1).all(0)
 
     def usdr(self):
         "uSDR of each signal (s), dB; NaN if its reference is silent."
