@@ -317,7 +317,7 @@ def fetch(
             if not there(): _fetch(entry, file, progress)          # nobody else did while we waited
     return _checkpoints(entry, target)
 
-# %% ../nbs/26_catalogue.ipynb #4876591c
+# %% ../nbs/26_catalogue.ipynb #bff47ead
 def _open_one(model, target, device, ema, layout):
     "The models that one name stands for."
     path, files = Path(model), []
@@ -349,5 +349,8 @@ def open_model(
     models, shares = [], []
     for name, weight in zip(model, weights or [1]*len(model)):
         found = _open_one(name, target, device, ema, layout)
-        models, shares = models+found, shares+[weight]*len(found)
+        for m in found:                                      # a bag's models, each with its share of the weight
+            inside = ([(x, v/sum(m.weights)) for x, v in zip(m.models, m.weights)]
+                      if isinstance(m, Bag) else [(m, 1)])
+            models, shares = models+[x for x, _ in inside], shares+[weight*v for _, v in inside]
     return models[0] if len(models)==1 else Bag(models, shares)

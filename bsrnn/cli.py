@@ -13,7 +13,7 @@ import threading
 import warnings
 from contextlib import contextmanager
 
-# %% ../nbs/51_cli.ipynb #80df70b0
+# %% ../nbs/51_cli.ipynb #4aa08465
 def _separate(a):
     from bsrnn.catalogue import CATALOGUE, is_cached, open_model
     from bsrnn.experiment import newest_model, recipe_of
@@ -28,7 +28,7 @@ def _separate(a):
             raise InputError(f'{m} is not on this disk yet; "bsrnn weights {m}" downloads it')
     targets = [t.strip() for t in a.target.split(',')] if a.target else []
     model = open_model(models, targets[0] if len(targets)==1 else '', pick_device(a.device), a.ema, a.layout, a.weights)
-    stereo = recipe_of(models[0]).get('stereo', 'lr') if a.stereo=='auto' else a.stereo
+    stereo = recipe_of(models).get('stereo', 'lr') if a.stereo=='auto' else a.stereo
     separator = Separator(model, a.quality, a.segment, a.hop, stereo, a.shifts, a.consistent, a.precision, a.batch)
     jobs = plan_jobs(songs, part_names(separator, targets, a.residual), a.out, a.template, a.format)[part::parts]
     if parts>1: print(f'part {part+1} of {parts}: {len(jobs)} of {len(songs)} songs')

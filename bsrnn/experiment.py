@@ -201,7 +201,7 @@ def start_run(
     print(f'run folder: {shown(run.folder)}')
     return run
 
-# %% ../nbs/33_experiment.ipynb #f66f707d
+# %% ../nbs/33_experiment.ipynb #a0ff8f44
 def newest_model() -> str:
     "The folder of the newest finished training run; raises `InputError` if there is none."
     done = [r for r in runs('train') if r.finished and (r.folder/'model.safetensors').exists()]
@@ -209,8 +209,11 @@ def newest_model() -> str:
     return str(done[-1].folder)
 
 def recipe_of(
-    model,  # Run folder, or a model file in one
+    model,  # Run folder, or a model file in one; several in a list, or joined by commas
 ) -> dict:
-    "How a model was trained, by its run's record; empty if there is none."
-    folder = Path(model) if Path(model).is_dir() else Path(model).parent
-    return Run(folder).record.get('facts', {}).get('recipe', {}) if model else {}
+    "How a model was trained, by its run's record: what all agree on, if several; empty without a record."
+    if isinstance(model, (str, Path)): model = [model] if Path(model).exists() else str(model).split(',')
+    folder = lambda m: Path(m.strip() if isinstance(m, str) else m)
+    runs = [Run(f if f.is_dir() else f.parent) for f in map(folder, filter(None, model))]
+    recipes = [r.record.get('facts', {}).get('recipe', {}) for r in runs]
+    return {k: v for k, v in recipes[0].items() if all(r.get(k)==v for r in recipes)} if recipes else {}

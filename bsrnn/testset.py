@@ -133,7 +133,7 @@ def remark(
     return (f'the estimate seems {" and ".join(filter(None, [shift, "upside down"*flipped]))}; '
             f'mending that would gain about {gain:.1f} dB')
 
-# %% ../nbs/39_testset.ipynb #3ec04ada
+# %% ../nbs/39_testset.ipynb #28ebf272
 BLOCK = 30  # seconds that are read at once
 
 class _Files:
@@ -196,7 +196,8 @@ def score_track(
     if (judge=='museval' or spectral) and able:
         R, E = torch.stack([track.stem(k, 0, frames) for k in able]), source.block(0, frames)[keep]
         if spectral:
-            for k, r, e in zip(able, R, E): rows[k].update(spectral_scores(r, e, track.rate))
+            for k, r, e in zip(able, R, E):
+                if 'not scored' not in rows[k]['note']: rows[k].update(spectral_scores(r, e, track.rate))
         if judge=='museval': found = _judged(song, R, E, track.mixture(0, frames), track.rate)
     for k in able:
         rows[k]['note'] = '; '.join(filter(None, [rows[k]['note'], notes[k], remark(alignments[k])]))
