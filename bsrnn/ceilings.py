@@ -59,18 +59,18 @@ def oracle(
                         int(segment*44100)-4*n_fft, batch=1)
     return {k: Y[i+1::len(kinds)+1] for i, k in enumerate(kinds)}
 
-# %% ../nbs/38_ceilings.ipynb #c0a30792
+# %% ../nbs/38_ceilings.ipynb #01b5e510
 def ceilings(
     blocks,      # (mixture (c n), references (s c n)) block by block
     targets,     # Names of the references
     rate=44100,  # Sample rate, Hz
-    kinds=MASKS, # Which masks
+    kinds=(),    # Which masks; empty: all, 'band_icm' if there are widths
     n_fft=2048,  # STFT length, samples
     hop=512,     # STFT hop, samples
     widths=(),   # For 'band_icm': bins in each band
 ) -> dict:
     "uSDR that ideal masks reach, dB: target -> kind -> score; NaN for a silent target."
-    sizes = {}
+    kinds, sizes = kinds or [k for k in MASKS if widths or k!='band_icm'], {}
     def rows():
         for mixture, references in blocks:
             sizes['c'] = len(mixture)

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['check_params', 'environment', 'fingerprint', 'Run', 'runs', 'new_run_folder', 'find_unfinished', 'start_run',
-           'newest_model', 'recipe_of']
+           'newest_model', 'runs_of', 'agreed', 'recipe_of']
 
-# %% ../nbs/33_experiment.ipynb #c467c5c3
+# %% ../nbs/33_experiment.ipynb #981abbb0
 import ast
 import difflib
 import fcntl
@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
 import time
 import warnings
@@ -93,7 +94,7 @@ def fingerprint(
             h.update(f'{Path(at, f).relative_to(folder).as_posix()} {size}\n'.encode(errors='replace'))
     return h.hexdigest()[:16]
 
-# %% ../nbs/33_experiment.ipynb #3bdfe4f6
+# %% ../nbs/33_experiment.ipynb #a8ef228b
 class Run:
     "One run: a folder under `outputs/` with params.json from its start and result.json from its end."
     def __init__(self,
@@ -190,7 +191,8 @@ def start_run(
     given = os.environ.pop('BSRNN_RUN', '')                  # papermill's engine made a folder for the executed notebook
     if old:
         old.lock()
-        for part in old.folder.rglob('.*-*'): part.unlink()  # what a killed process was writing
+        for part in old.folder.rglob('.*-*'):                # what a killed process was writing
+            if re.match(r'\.\d+-[0-9a-f]{8}-', part.name) and part.is_file(): part.unlink()
         if given: (Path(given)/'moved').write_text(str(old.folder))
         print(f'taking up {shown(old.folder)}')
         return old
@@ -201,19 +203,37 @@ def start_run(
     print(f'run folder: {shown(run.folder)}')
     return run
 
-# %% ../nbs/33_experiment.ipynb #a0ff8f44
+# %% ../nbs/33_experiment.ipynb #c086de8f
 def newest_model() -> str:
     "The folder of the newest finished training run; raises `InputError` if there is none."
     done = [r for r in runs('train') if r.finished and (r.folder/'model.safetensors').exists()]
     if not done: raise InputError('no finished training run under outputs/; train one (papermill nbs/train.ipynb -p target vocals), give a model file, or fetch one by its name (bsrnn weights lists them)')
     return str(done[-1].folder)
 
-def recipe_of(
+def runs_of(
     model,  # Run folder, or a model file in one; several in a list, or joined by commas
+) -> list:
+    "The runs that models come from, a member's run for a member; one without a record for what is no run's."
+    if isinstance(model, (str, Path)): model = [model] if Path(model).exists() else str(model).split(',')
+    found = []
+    for m in filter(None, model):
+        f = Path(str(m).strip())
+        f = f if f.is_dir() else f.parent
+        found.append(Run(f if (f/'params.json').is_file() or not (f.parent/'params.json').is_file() else f.parent))
+    return found
+
+def agreed(
+    model,   # As in `runs_of`
+    *names,  # Where to look in the record: 'facts', 'dataset'
+):
+    "What all runs of a model say in their records; None if they differ, or one says nothing."
+    said = [r.record for r in runs_of(model)]
+    for name in names: said = [(x or {}).get(name) for x in said]
+    return said[0] if said and all(x==said[0] for x in said) else None
+
+def recipe_of(
+    model,  # As in `runs_of`
 ) -> dict:
     "How a model was trained, by its run's record: what all agree on, if several; empty without a record."
-    if isinstance(model, (str, Path)): model = [model] if Path(model).exists() else str(model).split(',')
-    folder = lambda m: Path(m.strip() if isinstance(m, str) else m)
-    runs = [Run(f if f.is_dir() else f.parent) for f in map(folder, filter(None, model))]
-    recipes = [r.record.get('facts', {}).get('recipe', {}) for r in runs]
+    recipes = [r.record.get('facts', {}).get('recipe', {}) for r in runs_of(model)]
     return {k: v for k, v in recipes[0].items() if all(r.get(k)==v for r in recipes)} if recipes else {}

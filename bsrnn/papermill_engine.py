@@ -73,10 +73,10 @@ def add_output(
     engine = [] if any(a.split('=')[0]=='--engine' for a in args) else ['--engine', 'bsrnn']
     return [*args, str(notebook), *engine, *quiet]
 
-# %% ../nbs/35_papermill.ipynb #98c8993d
+# %% ../nbs/35_papermill.ipynb #88c9cdb1
 def _say_refusals(kind, error, trace, _then=sys.excepthook):
     "For an error of the user's, print its sentence; for others, what Python prints."
-    if getattr(error, 'ename', '')=='InputError':
+    if getattr(error, 'ename', '') in ('InputError', 'DiskFull', 'Stopped'):
         _refused.append(error)
         print(f'Error: {error.evalue}', file=sys.stderr)
     else: _then(kind, error, trace)

@@ -6,7 +6,7 @@
 __all__ = ['RECIPES', 'Recipe', 'learning_rate', 'plan', 'make_fabric', 'validate', 'save_checkpoint', 'load_checkpoint', 'Log',
            'start_from', 'fit', 'Stopped']
 
-# %% ../nbs/34_training.ipynb #57c49ca5
+# %% ../nbs/34_training.ipynb #be215874
 import copy
 import csv
 import hashlib
@@ -28,6 +28,7 @@ from .evaluate import usdr
 from .loss import l1_loss
 from .mixing import batches, describe
 from .separate import fast_bf16, keep_memory, pick_device, separate
+from .viz import loudest
 from .weights import save_model
 from .workspace import InputError, atomic, shown
 
@@ -125,7 +126,7 @@ def make_fabric(
     fabric.launch()
     return fabric
 
-# %% ../nbs/34_training.ipynb #d9151c13
+# %% ../nbs/34_training.ipynb #f72fff4f
 def validate(
     model,   # `BSRNN`
     tracks,  # Held-out tracks
@@ -138,8 +139,11 @@ def validate(
         with fabric.autocast():
             estimates = separate(model, t.mixture(), t.rate, segment=recipe.segment, hop=recipe.hop,
                                  stereo=recipe.stereo)
-        scores += [usdr(t.stem(k), e) for k, e in zip(model.config.targets, estimates) if t.has(k)]
-    scores = [s for s in scores if not math.isnan(s)]
+        for k, e in zip(model.config.targets, estimates):
+            if not t.has(k): continue
+            reference = t.stem(k)
+            if math.isnan(usdr(reference, 0*reference)): continue             # silent: says nothing
+            scores.append(usdr(reference, e) if e.isfinite().all() else -math.inf)
     total, n = fabric.all_reduce(torch.tensor([sum(scores), len(scores)], dtype=torch.float64), reduce_op='sum')
     return float(total/n) if n else float('nan')
 
@@ -192,10 +196,10 @@ def load_checkpoint(path, model, average, optimizer) -> dict:
         raise InputError(f'{one} belongs to another model: {str(e).splitlines()[-1].strip()}') from None
     return saved['state']
 
-# %% ../nbs/34_training.ipynb #93236eef
+# %% ../nbs/34_training.ipynb #913a88a6
 class Log:
     "Rows of a run's log.csv, and TensorBoard events where that package is installed."
-    fields = ['step', 'seconds', 'loss', 'lr', 'valid_usdr', 'examples_per_second']
+    fields = ['step', 'seconds', 'loss', 'lr', 'valid_usdr', 'examples_per_second', 'waiting']
     def __init__(self,
         folder,  # The run's folder
         step=0,  # Rows after this step are dropped
@@ -215,20 +219,36 @@ class Log:
         with atomic(self.path) as part, open(part, 'w', newline='') as f:
             w = csv.DictWriter(f, self.fields); w.writeheader(); w.writerows(self.rows)
         if self.board:
-            for k in ('loss', 'lr', 'valid_usdr', 'examples_per_second'):
-                self.board.add_scalar(k, row[k], row['step'])
+            for k in self.fields[2:]: self.board.add_scalar(k, row[k], row['step'])
             self.board.flush()
 
-# %% ../nbs/34_training.ipynb #006b0d38
+    def show(self, model, track, step, seconds=5):
+        "For TensorBoard: the loudest seconds of a held-out song's estimate, and the size of its mask."
+        target = model.config.targets[0]
+        if not self.board or not track.has(target): return
+        cut = loudest(track.stem(target), track.rate, seconds)
+        x = track.mixture(cut.start, cut.stop-cut.start)[None].to(next(model.parameters()).device)
+        with torch.inference_mode():
+            X = model.spectrogram(x)
+            S = model.estimate(X)[:, :1]
+            y = model.waveform(S, x.shape[-1])[0, 0].mean(0)
+        size = 20*torch.log10((S[0, 0].abs()/X[0].abs().clamp(min=1e-6)).mean(0).clamp(min=1e-3))
+        self.board.add_image(f'mask of {target}, -40 to 0 dB', (1+size/40).clamp(0, 1).flip(0)[None].cpu(), step)
+        self.board.add_audio(f'{target} of {track.name}', y.clamp(-1, 1)[None].cpu(), step, track.rate)
+        self.board.flush()
+
+# %% ../nbs/34_training.ipynb #547b91a8
 def start_from(
     model,     # `BSRNN` to be trained
     other,     # Model whose weights it begins with
     freeze='', # Patterns of parameter names that are not trained, joined by commas, such as 'split.*,seq.*'
 ) -> str:
     "Take over the weights that fit and freeze some; a sentence of what was done. `InputError` if nothing fits."
-    have, given = model.state_dict(), other.state_dict() if other is not None else {}
-    fit = {k: v for k, v in given.items() if k in have and have[k].shape==v.shape}
-    if given and not fit: raise InputError('none of the weights to begin with fits this model: another size, or another layout')
+    have, fit = model.state_dict(), {}
+    for one in getattr(other, 'models', [other] if other is not None else []):     # of a bag, what fits best
+        match = {k: v for k, v in one.state_dict().items() if k in have and have[k].shape==v.shape}
+        if len(match)>len(fit): fit = match
+    if other is not None and not fit: raise InputError('none of the weights to begin with fits this model: another size, or another layout')
     model.load_state_dict({**have, **fit})
     patterns, frozen = [p.strip() for p in freeze.split(',') if p.strip()], []
     for name, p in model.named_parameters():
@@ -240,7 +260,7 @@ def start_from(
     if len(frozen)==len(list(model.parameters())): raise InputError('everything is frozen: nothing is left to train')
     return f'{len(fit)} of {len(have)} tensors taken over, {len(frozen)} frozen'
 
-# %% ../nbs/34_training.ipynb #461b2aa6
+# %% ../nbs/34_training.ipynb #12576bff
 class _Stop:
     "Hears SIGTERM and Ctrl-C, and lets the step be finished; does nothing outside the main thread."
     def __enter__(self):
@@ -263,7 +283,8 @@ def _bad_batch(folder, mixer, recipe, step, loss, norm):
         torch.save(dict(step=step, mixture=torch.stack([x for x, _ in examples]), targets=torch.stack([y for _, y in examples])), part)
     sources = sorted({line.split(' of ', 1)[1].rsplit(' at ', 1)[0] for i in numbers for line in describe(mixer, i)})
     return (f'loss {loss:.3g}, gradient {norm:.3g} at step {step}; the batch is in {shown(folder/"nonfinite.pt")}, '
-            f'made of {", ".join(sources)}. Try a lower lr, or nonfinite=skip; the last good state is in checkpoints/')
+            f'made of {", ".join(sources)}. Try a lower lr'
+            +('' if recipe.nonfinite=='skip' else ', or nonfinite=skip if only this batch is bad'))
 
 def fit(
     model,          # `BSRNN`
@@ -274,6 +295,7 @@ def fit(
     fabric=None,    # From `make_fabric`
     resume=False,   # Go on from checkpoints/ if there is one?
     progress=True,  # Show a bar?
+    watch=None,     # Called with the rows of the log after each look, to draw them
 ) -> dict:
     "Train, return the counters; model.safetensors: the best by validation uSDR (the last if none held out)."
     if not (recipe.minutes or recipe.steps):
@@ -292,7 +314,7 @@ def fit(
     if not state['step']: average.load_state_dict(model.state_dict())              # all processes begin alike
     log = Log(folder, state['step']) if me==0 else None
     began, first, in_row = time.monotonic()-state['seconds'], state['step'], 0
-    losses, bar = [], _bar(recipe, 0, progress and me==0)
+    waited, losses, bar = 0., [], _bar(recipe, 0, progress and me==0)
     looked = int(log.rows[-1]['step']) if me==0 and log.rows else -1
     if world>1: looked = fabric.broadcast(looked)
     next_look, next_save = (state['seconds']+60*m for m in (recipe.validate_minutes, recipe.save_minutes))
@@ -307,35 +329,43 @@ def fit(
         if me==0: save_checkpoint(last, model, average, opt, state)
     def look():
         "Validate, log, keep the best."
-        nonlocal next_look, looked
+        nonlocal next_look, looked, looked_at, waited
         looked = state['step']
         score, before = validate(average, valid, recipe, fabric), state['seconds']
         loss = float(fabric.all_reduce(torch.stack(losses).mean())) if losses else math.nan
         losses.clear()
         state['seconds'] = clock()
-        next_look = state['seconds']+max(60*recipe.validate_minutes, 4*(state['seconds']-before))  # a fifth of the time
-        better = math.isnan(score) or score>state['best']                          # nothing to score by: the last
+        took = state['seconds']-before if valid else 0                         # at most a fifth of the time
+        next_look = state['seconds']+max(60*recipe.validate_minutes, 4*took)
+        better = score>state['best'] or math.isnan(score) or not state['best_step']  # nan: nothing to score by
         state['waited'] = 0 if better else state['waited']+1
         if better: state.update(best=state['best'] if math.isnan(score) else score, best_step=state['step'])
         if me==0:
             speed = (state['step']-first)*recipe.batch/max(state['seconds']-started, 1e-9)
             log.add(step=state['step'], seconds=state['seconds'], loss=loss, lr=opt.param_groups[0]['lr'],
-                    valid_usdr=score, examples_per_second=speed)
+                    valid_usdr=score, examples_per_second=speed, waiting=waited/max(before-looked_at, 1e-9))
+            if valid: log.show(average, valid[0], state['step'])
+            if watch: watch(log.rows)
             if better: save_model(average, folder/'model.safetensors', step=state['step'], recipe=asdict(recipe),
                                   valid_usdr=None if math.isnan(score) else score)
             bar.set_postfix_str(f'step {state["step"]}'+('' if math.isnan(score) else f', valid uSDR {score:.2f} dB'))
         save()
+        looked_at, waited = clock(), 0.
 
-    started = state['seconds']
+    started = looked_at = state['seconds']
     stream = iter(batches(mixer, recipe.batch, start=state['step']*recipe.batch, parts=world*recipe.accumulate,
                           mine=[m*world+me for m in range(recipe.accumulate)]))
     done = lambda: share()>=1 or (recipe.patience and state['waited']>=recipe.patience)
     with _Stop() as stop, bar:
-        while not done() and not stop.heard:
+        told = ''
+        while not done() and not told:
             for group in opt.param_groups: group['lr'] = learning_rate(recipe, state['step'], share())
             total = 0.
             for m in range(recipe.accumulate):
-                mixture, targets = (x.to(fabric.device) for x in next(stream))
+                waited -= time.monotonic()
+                mixture, targets = next(stream)
+                waited += time.monotonic()
+                mixture, targets = mixture.to(fabric.device), targets.to(fabric.device)
                 with fabric.no_backward_sync(net, m<recipe.accumulate-1) if world>1 else nullcontext():
                     loss = l1_loss(net(mixture), targets, c.n_fft, c.hop)/recipe.accumulate
                     fabric.backward(loss)
@@ -355,12 +385,13 @@ def fit(
             bar.update(round(min(share(), 1)*bar.total)-bar.n)
             if state['seconds']>=next_look and share()<1: look()
             elif state['seconds']>=next_save: save(); next_save = state['seconds']+60*recipe.save_minutes
-            if world>1: stop.heard = fabric.broadcast(stop.heard)          # process 0 decides
+            told = fabric.broadcast(stop.heard) if world>1 else stop.heard            # process 0 decides
         if done() and looked!=state['step']: look()
-    if stop.heard and not done():
+    if told and not done():
         save()
-        raise Stopped(f'stopped by {stop.heard} at step {state["step"]}; the state is in {shown(last)}: '
+        raise Stopped(f'stopped by {told} at step {state["step"]}; the state is in {shown(last)}: '
                       'start the same again with resume to go on')
+    if state['skipped'] and me==0: print(f'{state["skipped"]} of {state["step"]} steps were skipped: no number')
     return {**state, 'best': None if math.isinf(state['best']) else state['best']}
 
 class Stopped(InputError):
