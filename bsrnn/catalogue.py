@@ -317,7 +317,7 @@ def fetch(
             if not there(): _fetch(entry, file, progress)          # nobody else did while we waited
     return _checkpoints(entry, target)
 
-# %% ../nbs/26_catalogue.ipynb #bff47ead
+# %% ../nbs/26_catalogue.ipynb #985ba75e
 def _open_one(model, target, device, ema, layout):
     "The models that one name stands for."
     path, files = Path(model), []
@@ -333,7 +333,7 @@ def _open_one(model, target, device, ema, layout):
     return [import_model(f, target if len(files)==1 else '', ema, layout, device) for f in files]
 
 def open_model(
-    model,         # Run folder, model file, public checkpoint, folder of those, or a name in the catalogue; or a
+    model,         # Run folder, model file, public checkpoint, folder of those, or a catalogue name; or a
                    # list of them, or several joined by commas: of a target that many know, the mean is taken
     target='',     # Where there is a file per target: only this one
     device='cpu',  # Where to put it
@@ -345,11 +345,12 @@ def open_model(
     if isinstance(model, (str, Path)):
         model = [model] if Path(model).exists() else [m.strip() for m in str(model).split(',')]
     if weights and len(weights)!=len(model):
-        raise InputError(f'weights are {", ".join(map(str, weights))}; expected {len(model)}, one for each model')
+        raise InputError(f'weights are {", ".join(map(str, weights))}; '
+                         f'expected {len(model)}, one for each model')
     models, shares = [], []
     for name, weight in zip(model, weights or [1]*len(model)):
         found = _open_one(name, target, device, ema, layout)
-        for m in found:                                      # a bag's models, each with its share of the weight
+        for m in found:                                    # a bag's models, each with its share of the weight
             inside = ([(x, v/sum(m.weights)) for x, v in zip(m.models, m.weights)]
                       if isinstance(m, Bag) else [(m, 1)])
             models, shares = models+[x for x, _ in inside], shares+[weight*v for _, v in inside]

@@ -22,7 +22,7 @@ from .testset import read_museval
 from .viz import plot_spectrogram
 from .workspace import InputError
 
-# %% ../nbs/43_compare.ipynb #e8e4b107
+# %% ../nbs/43_compare.ipynb #b0c868b0
 def read_scores(
     folder,  # Run folder or folder with scores.csv; a .csv file; or a folder of museval's JSON files
 ) -> tuple:
@@ -36,7 +36,8 @@ def read_scores(
         theirs = read_museval(folder)
         return score_table([(r.track, r.target, dict(csdr=r.SDR)) for r in theirs.itertuples()]), {}
     try:
-        table = pd.read_csv(file, dtype={'track': str, 'target': str, 'note': str}, keep_default_na=False, na_values=[''])
+        table = pd.read_csv(file, dtype={'track': str, 'target': str, 'note': str},
+                            keep_default_na=False, na_values=[''])
         numbers = table.columns.difference(['track', 'target', 'note'])
         table[numbers] = table[numbers].apply(pd.to_numeric)
     except (ValueError, pd.errors.ParserError) as e: raise InputError(f'{file} is no table ({e})') from None
@@ -152,7 +153,7 @@ def verdict(
             lines.append(f'{text}; 95 % interval {d.low:+.2f} to {d.high:+.2f}): {says}')
     return '\n'.join(lines) or 'nothing to compare: no song and target that both were scored on'
 
-# %% ../nbs/43_compare.ipynb #ca09f626
+# %% ../nbs/43_compare.ipynb #0b6261b2
 def plot_difference(
     a,                # Table of one model, from `score_table`
     b,                # Table of another
@@ -167,5 +168,6 @@ def plot_difference(
     gap = (one-two).dropna().sort_values()
     ax.bar(range(len(gap)), gap, color=np.where(gap>0, 'C0', 'C3'))
     ax.axhline(0, color='k', linewidth=.8)
-    ax.set(xlabel='songs, sorted', ylabel=f'difference in {statistic.replace("sdr", "SDR")} (dB)', title=label, xticks=[])
+    ax.set(xlabel='songs, sorted', ylabel=f'difference in {statistic.replace("sdr", "SDR")} (dB)',
+           title=label, xticks=[])
     return ax

@@ -17,8 +17,9 @@ import torch
 from .audio import SUFFIXES
 from .workspace import InputError
 
-# %% ../nbs/39_estimates.ipynb #2ca560a2
-KNOWN = {'vocals', 'drums', 'bass', 'other', 'piano', 'guitar', 'accompaniment', 'instrumental', 'residual', 'mixture'}
+# %% ../nbs/39_estimates.ipynb #d29bdf2c
+KNOWN = {'vocals', 'drums', 'bass', 'other', 'piano', 'guitar', 'accompaniment', 'instrumental',
+         'residual', 'mixture'}
 NOT = {'no', 'minus', 'without', 'non'}
 
 def _words(text):
@@ -30,7 +31,7 @@ def _within(words, part):
     return next((i for i in range(len(words)-n+1) if words[i:i+n]==part), -1) if n else -1
 
 def _owner(path, tracks):
-    "The track a file belongs to, and the words of its name without the track's; the closest, longest name wins."
+    "The track a file belongs to, and its name's words without the track's; the closest, longest name wins."
     best = None
     for t in tracks:
         name, stem, folders = _words(t.name), _words(path.stem), path.parts[:-1]
@@ -38,14 +39,14 @@ def _owner(path, tracks):
         exact = len(t.name)*(path.stem.startswith(t.name) or t.name in folders)      # 'Song!' is not 'Song'
         if at>=0: found = (exact, len(name), 1, t, stem[:at]+stem[at+len(name):])
         elif any(_words(part)==name for part in folders):
-            rest = [w for w in stem if w not in name or _words(path.stem)==[w]]    # part of the title, perhaps
+            rest = [w for w in stem if w not in name or _words(path.stem)==[w]]   # part of the title, perhaps
             found = (exact, len(name), 0, t, rest)
         else: continue
         if best is None or found[:3]>best[:3]: best = found
     return best[3:] if best else (None, [])
 
 def _target(rest, wanted):
-    "Which of the wanted stems these words name: the longest name that is there, if there is no other stem and no 'no'."
+    "Which of the wanted stems these words name: the longest there, if there is no other stem and no 'no'."
     named = [(len(_words(k)), k) for k in wanted if _within(rest, _words(k))>=0]
     if not named: return None
     words = _words(max(named)[1])
@@ -93,7 +94,7 @@ def find_estimates(
                          f'expected such as {tracks[0].name}/{wanted[0]}.wav')
     return found
 
-# %% ../nbs/39_estimates.ipynb #1fa4250c
+# %% ../nbs/39_estimates.ipynb #fdf47d0e
 class Alignment:
     "Is an estimate late, early, or upside down? Listens to three seconds in ten."
     def __init__(self,
@@ -108,7 +109,7 @@ class Alignment:
         "Take in a block; of every ten seconds the beginning counts."
         for i in range(0, reference.shape[1], 10*self.rate):
             r, e = (torch.as_tensor(x[:, i:i+self.n]).float() for x in (reference, estimate))
-            R, E = (torch.fft.rfft(x, 2*self.n) for x in (r, e))           # twice as long: nothing wraps around
+            R, E = (torch.fft.rfft(x, 2*self.n) for x in (r, e))         # twice as long: nothing wraps around
             self.cross = self.cross+(E*R.conj()).sum(0)
             self.energy += float(r.square().sum()+e.square().sum())
 

@@ -205,7 +205,7 @@ def score(
     song.add(references, estimates, mixture)
     return song.rows()
 
-# %% ../nbs/32_evaluate.ipynb #2ab77e5f
+# %% ../nbs/32_evaluate.ipynb #066182c7
 COLUMNS = ['track', 'target', 'usdr', 'csdr', 'si_sdr', 'mixture_usdr', 'mixture_csdr', 'improvement']
 
 def score_table(
@@ -230,7 +230,8 @@ def summary(
     return (f'{scored.target.iloc[0]}: uSDR {scored.usdr.mean():.2f} dB '
             f'(mean of {len(scored)} track{"s"*(len(scored)>1)}), '
             +(f'cSDR {framed.csdr.median():.2f} dB '
-              f'(museval, the medians over seconds{f", median of {len(framed)} tracks" if len(framed)>1 else ""}); '
+              f'(museval, the medians over seconds'
+              f'{f", median of {len(framed)} tracks" if len(framed)>1 else ""}); '
               if len(framed) else 'no cSDR (no second can be judged); ')+
             f'handing in the mixture scores {scored.mixture_usdr.mean():.2f} dB, '
             f'so the model is {abs(better):.2f} dB {"better" if better>0 else "worse"} than doing nothing'

@@ -96,9 +96,9 @@ def published() -> pd.DataFrame:
 
 STEMS = ('vocals', 'drums', 'bass', 'other', 'average')
 
-# %% ../nbs/44_leaderboard.ipynb #84e94186
+# %% ../nbs/44_leaderboard.ipynb #7400031b
 NAMES = {'musdb18': 'MUSDB18 test', 'musdb18hq': 'MUSDB18-HQ test', 'musdb18-hq': 'MUSDB18-HQ test',
-         'musdb18_hq': 'MUSDB18-HQ test'}        # folders of the full data; the 7-second excerpts are not among them
+         'musdb18_hq': 'MUSDB18-HQ test'}        # folders of the full data, not of the 7-second excerpts
 SILENT_NOTE = 'not scored, the target is silent'
 
 def measured() -> pd.DataFrame:
@@ -111,7 +111,7 @@ def measured() -> pd.DataFrame:
         except InputError as e: warnings.warn(f'{run.folder.name} left out: {e}'); continue
         facts, subset = run.record.get('facts', {}), run.params.get('subset', 'test')
         seconds, name = run.params.get('seconds', 0), Path(facts.get('dataset', '?')).name
-        counts = (table.usdr.notna() | table.note.eq(SILENT_NOTE)).groupby(table.target).sum()     # songs that were judged
+        counts = (table.usdr.notna() | table.note.eq(SILENT_NOTE)).groupby(table.target).sum()  # songs judged
         whole = (name.lower() in NAMES and subset=='test' and (counts==50).all()
                  and not seconds and not run.params.get('stems'))
         data = (NAMES[name.lower()] if whole else

@@ -23,18 +23,22 @@ import pandas as pd
 from .experiment import Run
 from .workspace import InputError, atomic, make_folder, project_root
 
-# %% ../nbs/45_sweep.ipynb #3f5a5368
+# %% ../nbs/45_sweep.ipynb #445dae8a
 def expand_grid(
     text,  # JSON: {"lr": [1e-3, 3e-3], "target": ["bass"]}, or a list of such
 ) -> list:
     "The combinations as dicts of parameters, each once, the last name fastest; raises `InputError`."
     try: grids = json.loads(text)
-    except ValueError as e: raise InputError(f'grid is "{text}", which is no JSON ({e}); expected such as {{"lr": [0.001, 0.003]}}') from None
+    except ValueError as e:
+        raise InputError(f'grid is "{text}", which is no JSON ({e}); '
+                         'expected such as {"lr": [0.001, 0.003]}') from None
     grids, cells = grids if isinstance(grids, list) else [grids], []
     for grid in grids:
-        if not isinstance(grid, dict) or not grid: raise InputError(f'grid holds {grid}; expected names with lists of values')
+        if not isinstance(grid, dict) or not grid:
+            raise InputError(f'grid holds {grid}; expected names with lists of values')
         values = [v if isinstance(v, list) else [v] for v in grid.values()]
-        if not all(values): raise InputError(f'grid has an empty list: {grid}; expected at least one value for each name')
+        if not all(values):
+            raise InputError(f'grid has an empty list: {grid}; expected at least one value for each name')
         for combination in itertools.product(*values):
             one = {k: json.dumps(v) if isinstance(v, (dict, list)) else v for k, v in zip(grid, combination)}
             if one not in cells: cells.append(one)
@@ -48,7 +52,7 @@ def cell_name(
     tag = hashlib.blake2b(json.dumps(params, sort_keys=True).encode(), digest_size=3).hexdigest()
     return re.sub(r'[^\w=.+-]+', '_', text)[:80].strip('_')+'-'+tag
 
-# %% ../nbs/45_sweep.ipynb #41c07789
+# %% ../nbs/45_sweep.ipynb #e43f39e1
 def _run_of(folder):
     "The newest run in a combination's folder, or None."
     found = sorted(folder.glob('*/params.json'), key=lambda p: p.stat().st_mtime)
@@ -56,7 +60,8 @@ def _run_of(folder):
 
 def _command(notebook, params, resume):
     flat = [x for k, v in params.items() for x in ('-p', k, str(v))]
-    return [sys.executable, '-m', 'papermill', str(notebook), *flat, *(['-p', 'resume', 'true'] if resume else [])]
+    return [sys.executable, '-m', 'papermill', str(notebook), *flat,
+            *(['-p', 'resume', 'true'] if resume else [])]
 
 def _with_parent():
     "In the child: end when the sweep is killed, whatever kills it (Linux)."
@@ -68,10 +73,11 @@ def _start(notebook, params, folder, threads):
     make_folder(folder)
     env = {**os.environ, 'BSRNN_OUTPUTS': str(folder), 'OMP_NUM_THREADS': str(threads)}
     log = open(folder/'log.txt', 'ab')
-    return subprocess.Popen(_command(notebook, params, _run_of(folder) is not None), stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                            env=env, cwd=project_root(), start_new_session=True, preexec_fn=_with_parent)
+    return subprocess.Popen(_command(notebook, params, _run_of(folder) is not None), stdout=log, stderr=log,
+                            stdin=subprocess.DEVNULL, env=env, cwd=project_root(),
+                            start_new_session=True, preexec_fn=_with_parent)
 
-# %% ../nbs/45_sweep.ipynb #b5ecfe26
+# %% ../nbs/45_sweep.ipynb #506a215b
 def sweep_table(
     cells,   # Combinations, from `expand_grid`
     folder,  # The sweep's folder
@@ -82,12 +88,14 @@ def sweep_table(
         run = _run_of(Path(folder)/cell_name(params))
         begun = (Path(folder)/cell_name(params)/'log.txt').exists()
         state = 'done' if run and run.finished else 'unfinished' if begun else 'waiting'
-        scores = pd.read_csv(run.folder/'scores.csv') if state=='done' and (run.folder/'scores.csv').exists() else pd.DataFrame()
+        scores = (pd.read_csv(run.folder/'scores.csv')
+                  if state=='done' and (run.folder/'scores.csv').exists() else pd.DataFrame())
         base = {**params, 'state': state, 'run': str(run.folder.relative_to(folder)) if run else ''}
         if not len(scores): rows.append(base); continue
         for target, some in scores.groupby('target', sort=False):
-            rows.append({**params, 'target': target, 'state': state, 'usdr': some.usdr.mean(), 'csdr': some.csdr.median(),
-                         'improvement': some.improvement.mean(), 'songs': int(some.usdr.notna().sum()), 'run': base['run']})
+            rows.append({**params, 'target': target, 'state': state, 'usdr': some.usdr.mean(),
+                         'csdr': some.csdr.median(), 'improvement': some.improvement.mean(),
+                         'songs': int(some.usdr.notna().sum()), 'run': base['run']})
     return pd.DataFrame(rows)
 
 def run_sweep(
@@ -97,7 +105,7 @@ def run_sweep(
     jobs=1,     # Runs at a time; the cores are shared among them
     progress=print, # Called with a line of text whenever a run starts or ends
 ) -> pd.DataFrame:
-    "Run every combination that has no result yet; a run that fails does not stop the others. Returns `sweep_table`."
+    "Run all combinations without a result yet; a failed one does not stop the others. Returns `sweep_table`."
     folder, todo, running = Path(folder), [], {}
     for params in cells:
         run = _run_of(folder/cell_name(params))
@@ -114,7 +122,8 @@ def run_sweep(
             for name, process in list(running.items()):
                 if process.poll() is None: continue
                 del running[name]
-                progress(f'finished {name}' if process.returncode==0 else f'failed {name}; what it said: {folder/name}/log.txt')
+                progress(f'finished {name}' if process.returncode==0 else
+                         f'failed {name}; what it said: {folder/name}/log.txt')
     finally:
         for process in running.values(): os.killpg(process.pid, signal.SIGTERM)
         for process in running.values():

@@ -28,12 +28,12 @@ from .evaluate import SongScore, museval_frames, museval_module, score_table
 from .metrics import spectral_scores
 from .workspace import InputError, atomic, data_dir, make_folder
 
-# %% ../nbs/42_testset.ipynb #63130f39
+# %% ../nbs/42_testset.ipynb #64839593
 BLOCK = 30  # seconds that are read at once
 
 class _Files:
     "A song's estimates on the disk."
-    def __init__(self, track, files, targets):
+    def __init__(self, track, files, targets, frames):
         self.track, self.files, self.notes = track, {}, {}
         rates = {track.rate}
         for f in track.files:
@@ -48,7 +48,8 @@ class _Files:
                                  f'the song at {" or ".join(map(str, sorted(rates)))}')
             elif i.channels>2: self.notes[k] = f'not scored, the estimate has {i.channels} channels'
             else:
-                self.files[k], gap = files[k], ceil(i.frames*track.rate/i.rate)-track.frames
+                self.files[k], gap = files[k], ceil(i.frames*track.rate/i.rate)-frames
+                if frames<track.frames: gap = min(gap, 0)             # only the beginning is asked for
                 said = ([f'the estimate is {abs(gap)} samples ({abs(gap)/track.rate:.3f} s) too '
                          f'{"long, what is over was cut" if gap>0 else "short, silence was added"}']
                         if gap else [])
@@ -83,7 +84,8 @@ def score_track(
 ) -> dict:
     "Scores of one song: 'rows' (target -> dict, dB) and 'frames' (target -> metric -> seconds, dB)."
     frames = min(track.frames, int(seconds*track.rate)) if seconds else track.frames
-    source = _Files(track, estimates, targets) if isinstance(estimates, dict) else _Memory(estimates, targets)
+    source = (_Files(track, estimates, targets, frames) if isinstance(estimates, dict)
+              else _Memory(estimates, targets))
     notes = {**source.notes,
              **{k: f'not scored, the track has no stem "{k}"' for k in targets if not track.has(k)}}
     able = [k for k in targets if k in source.files and track.has(k)]

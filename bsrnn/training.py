@@ -107,7 +107,7 @@ def plan(
         f'{n_tracks} training tracks, {60*hours:.0f} minutes of music, are little: small models, '
         f'which do not learn them by heart, and the mean of two; {RECIPES["demo"].minutes:g} minutes in all')
 
-# %% ../nbs/34_training.ipynb #8bd44924
+# %% ../nbs/34_training.ipynb #d04d9f7e
 def make_fabric(
     device='auto',     # 'auto', 'cpu', 'cuda' or 'mps'
     precision='auto',  # 'auto', 'float32' or 'bfloat16'
@@ -118,7 +118,8 @@ def make_fabric(
     precision = {'bfloat16': 'bf16-mixed', 'float32': '32-true'}[precision]
     if 'LT_CLI_USED' in os.environ: fabric = Fabric()                       # `fabric run` has said it all
     else:
-        number = lambda *names: next((int(os.environ[k]) for k in names if os.environ.get(k, '').isdigit()), 1)
+        number = lambda *names: next((int(os.environ[k]) for k in names
+                                      if os.environ.get(k, '').isdigit()), 1)
         here = number('LOCAL_WORLD_SIZE', 'SLURM_NTASKS_PER_NODE')
         everywhere = max(here, number('WORLD_SIZE', 'SLURM_NTASKS'))
         fabric = Fabric(accelerator=device, devices=here, num_nodes=everywhere//here, precision=precision,
@@ -126,7 +127,7 @@ def make_fabric(
     fabric.launch()
     return fabric
 
-# %% ../nbs/34_training.ipynb #f72fff4f
+# %% ../nbs/34_training.ipynb #816bd7b0
 def validate(
     model,   # `BSRNN`
     tracks,  # Held-out tracks
@@ -144,15 +145,17 @@ def validate(
             reference = t.stem(k)
             if math.isnan(usdr(reference, 0*reference)): continue             # silent: says nothing
             scores.append(usdr(reference, e) if e.isfinite().all() else -math.inf)
-    total, n = fabric.all_reduce(torch.tensor([sum(scores), len(scores)], dtype=torch.float64), reduce_op='sum')
+    total, n = fabric.all_reduce(torch.tensor([sum(scores), len(scores)], dtype=torch.float64),
+                                 reduce_op='sum')
     return float(total/n) if n else float('nan')
 
-# %% ../nbs/34_training.ipynb #37bb67fc
+# %% ../nbs/34_training.ipynb #4f8b3fd0
 def _digest(saved):
     "Checksum of everything in a checkpoint, values and tensors."
     h = hashlib.blake2b(digest_size=16)
     def walk(x):
-        if isinstance(x, torch.Tensor): h.update(x.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        if isinstance(x, torch.Tensor):
+            h.update(x.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
         elif isinstance(x, dict):
             for k in x: h.update(repr(k).encode()); walk(x[k])
         elif isinstance(x, (list, tuple)):
@@ -180,14 +183,15 @@ def _read_checkpoint(path):
     return saved
 
 def load_checkpoint(path, model, average, optimizer) -> dict:
-    "Read the newest state that is whole back into place; returns the counters. `InputError` if none is, or none fits."
+    "Read the newest whole state back in place; returns the counters. `InputError` if none is, or none fits."
     saved, wrong = None, []
     for one in (Path(path), Path(path).with_name('previous.ckpt')):
         if not one.exists(): continue
         try: saved = _read_checkpoint(one); break
         except InputError as e: wrong.append(str(e))
     if saved is None:
-        raise InputError(f'{"; ".join(wrong) or f"{path} does not exist"}; remove checkpoints/ to start from the beginning')
+        raise InputError(f'{"; ".join(wrong) or f"{path} does not exist"}; '
+                         'remove checkpoints/ to start from the beginning')
     if wrong: warnings.warn(f'{wrong[0]}: going on from {one.name}, the one before')
     try:
         model.load_state_dict(saved['model']); average.load_state_dict(saved['average'])
@@ -196,7 +200,7 @@ def load_checkpoint(path, model, average, optimizer) -> dict:
         raise InputError(f'{one} belongs to another model: {str(e).splitlines()[-1].strip()}') from None
     return saved['state']
 
-# %% ../nbs/34_training.ipynb #913a88a6
+# %% ../nbs/34_training.ipynb #399fc6c7
 class Log:
     "Rows of a run's log.csv, and TensorBoard events where that package is installed."
     fields = ['step', 'seconds', 'loss', 'lr', 'valid_usdr', 'examples_per_second', 'waiting']
@@ -233,22 +237,24 @@ class Log:
             S = model.estimate(X)[:, :1]
             y = model.waveform(S, x.shape[-1])[0, 0].mean(0)
         size = 20*torch.log10((S[0, 0].abs()/X[0].abs().clamp(min=1e-6)).mean(0).clamp(min=1e-3))
-        self.board.add_image(f'mask of {target}, -40 to 0 dB', (1+size/40).clamp(0, 1).flip(0)[None].cpu(), step)
+        self.board.add_image(f'mask of {target}, -40 to 0 dB', (1+size/40).clamp(0, 1).flip(0)[None].cpu(),
+                             step)
         self.board.add_audio(f'{target} of {track.name}', y.clamp(-1, 1)[None].cpu(), step, track.rate)
         self.board.flush()
 
-# %% ../nbs/34_training.ipynb #547b91a8
+# %% ../nbs/34_training.ipynb #d95aadc5
 def start_from(
     model,     # `BSRNN` to be trained
     other,     # Model whose weights it begins with
     freeze='', # Patterns of parameter names that are not trained, joined by commas, such as 'split.*,seq.*'
 ) -> str:
-    "Take over the weights that fit and freeze some; a sentence of what was done. `InputError` if nothing fits."
+    "Take over weights that fit, freeze some; a sentence of what was done. `InputError` if nothing fits."
     have, fit = model.state_dict(), {}
     for one in getattr(other, 'models', [other] if other is not None else []):     # of a bag, what fits best
         match = {k: v for k, v in one.state_dict().items() if k in have and have[k].shape==v.shape}
         if len(match)>len(fit): fit = match
-    if other is not None and not fit: raise InputError('none of the weights to begin with fits this model: another size, or another layout')
+    if other is not None and not fit:
+        raise InputError('none of the weights to begin with fits this model: another size, or another layout')
     model.load_state_dict({**have, **fit})
     patterns, frozen = [p.strip() for p in freeze.split(',') if p.strip()], []
     for name, p in model.named_parameters():
@@ -257,10 +263,11 @@ def start_from(
         if not any(fnmatch(name, pattern) for name, _ in model.named_parameters()):
             raise InputError(f'freeze "{pattern}" names no parameter; the modules are '
                              f'{", ".join(sorted({n.split(".")[0] for n, _ in model.named_parameters()}))}')
-    if len(frozen)==len(list(model.parameters())): raise InputError('everything is frozen: nothing is left to train')
+    if len(frozen)==len(list(model.parameters())):
+        raise InputError('everything is frozen: nothing is left to train')
     return f'{len(fit)} of {len(have)} tensors taken over, {len(frozen)} frozen'
 
-# %% ../nbs/34_training.ipynb #12576bff
+# %% ../nbs/34_training.ipynb #69952e38
 class _Stop:
     "Hears SIGTERM and Ctrl-C, and lets the step be finished; does nothing outside the main thread."
     def __enter__(self):
@@ -280,9 +287,12 @@ def _bad_batch(folder, mixer, recipe, step, loss, norm):
     numbers = range(step*recipe.batch, (step+1)*recipe.batch)
     examples = [mixer[i] for i in numbers]
     with atomic(folder/'nonfinite.pt') as part:
-        torch.save(dict(step=step, mixture=torch.stack([x for x, _ in examples]), targets=torch.stack([y for _, y in examples])), part)
-    sources = sorted({line.split(' of ', 1)[1].rsplit(' at ', 1)[0] for i in numbers for line in describe(mixer, i)})
-    return (f'loss {loss:.3g}, gradient {norm:.3g} at step {step}; the batch is in {shown(folder/"nonfinite.pt")}, '
+        torch.save(dict(step=step, mixture=torch.stack([x for x, _ in examples]),
+                        targets=torch.stack([y for _, y in examples])), part)
+    sources = sorted({line.split(' of ', 1)[1].rsplit(' at ', 1)[0]
+                      for i in numbers for line in describe(mixer, i)})
+    return (f'loss {loss:.3g}, gradient {norm:.3g} at step {step}; '
+            f'the batch is in {shown(folder/"nonfinite.pt")}, '
             f'made of {", ".join(sources)}. Try a lower lr'
             +('' if recipe.nonfinite=='skip' else ', or nonfinite=skip if only this batch is bad'))
 
@@ -304,12 +314,14 @@ def fit(
     last, me, world = folder/'checkpoints'/'last.ckpt', fabric.global_rank, fabric.world_size
     model.to(fabric.device); model.seq.checkpoint = recipe.checkpointing
     if recipe.keep_memory: keep_memory()
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], recipe.lr, weight_decay=recipe.weight_decay)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], recipe.lr,
+                                  weight_decay=recipe.weight_decay)
     average = copy.deepcopy(model).eval().requires_grad_(False)      # what is scored and saved
     state = dict(step=0, seconds=0., best=-math.inf, best_step=0, waited=0, skipped=0)
     if resume and (last.exists() or last.with_name('previous.ckpt').exists()):
         state.update(load_checkpoint(last, model, average, optimizer))
-        if me==0: print(f'going on from step {state["step"]}, {state["seconds"]/60:.1f} minutes into training')
+        if me==0:
+            print(f'going on from step {state["step"]}, {state["seconds"]/60:.1f} minutes into training')
     net, opt = fabric.setup(model, optimizer)
     if not state['step']: average.load_state_dict(model.state_dict())              # all processes begin alike
     log = Log(folder, state['step']) if me==0 else None
@@ -337,7 +349,7 @@ def fit(
         state['seconds'] = clock()
         took = state['seconds']-before if valid else 0                         # at most a fifth of the time
         next_look = state['seconds']+max(60*recipe.validate_minutes, 4*took)
-        better = score>state['best'] or math.isnan(score) or not state['best_step']  # nan: nothing to score by
+        better = score>state['best'] or math.isnan(score) or not state['best_step']  # nan: none to score by
         state['waited'] = 0 if better else state['waited']+1
         if better: state.update(best=state['best'] if math.isnan(score) else score, best_step=state['step'])
         if me==0:
@@ -346,14 +358,17 @@ def fit(
                     valid_usdr=score, examples_per_second=speed, waiting=waited/max(before-looked_at, 1e-9))
             if valid: log.show(average, valid[0], state['step'])
             if watch: watch(log.rows)
-            if better: save_model(average, folder/'model.safetensors', step=state['step'], recipe=asdict(recipe),
-                                  valid_usdr=None if math.isnan(score) else score)
-            bar.set_postfix_str(f'step {state["step"]}'+('' if math.isnan(score) else f', valid uSDR {score:.2f} dB'))
+            if better:
+                save_model(average, folder/'model.safetensors', step=state['step'], recipe=asdict(recipe),
+                           valid_usdr=None if math.isnan(score) else score)
+            bar.set_postfix_str(f'step {state["step"]}'
+                                +('' if math.isnan(score) else f', valid uSDR {score:.2f} dB'))
         save()
         looked_at, waited = clock(), 0.
 
     started = looked_at = state['seconds']
-    stream = iter(batches(mixer, recipe.batch, start=state['step']*recipe.batch, parts=world*recipe.accumulate,
+    stream = iter(batches(mixer, recipe.batch, start=state['step']*recipe.batch,
+                          parts=world*recipe.accumulate,
                           mine=[m*world+me for m in range(recipe.accumulate)]))
     done = lambda: share()>=1 or (recipe.patience and state['waited']>=recipe.patience)
     with _Stop() as stop, bar:
@@ -377,7 +392,8 @@ def fit(
             else:
                 state['skipped'] += 1; in_row += 1
                 if recipe.nonfinite=='stop' or in_row>=20:
-                    says = _bad_batch(folder, mixer, recipe, state['step'], float(total), norm) if me==0 else ''
+                    says = (_bad_batch(folder, mixer, recipe, state['step'], float(total), norm)
+                            if me==0 else '')
                     raise InputError(fabric.broadcast(says) if world>1 else says)
             opt.zero_grad()
             state['step'] += 1
@@ -391,7 +407,8 @@ def fit(
         save()
         raise Stopped(f'stopped by {told} at step {state["step"]}; the state is in {shown(last)}: '
                       'start the same again with resume to go on')
-    if state['skipped'] and me==0: print(f'{state["skipped"]} of {state["step"]} steps were skipped: no number')
+    if state['skipped'] and me==0:
+        print(f'{state["skipped"]} of {state["step"]} steps were skipped: no number')
     return {**state, 'best': None if math.isinf(state['best']) else state['best']}
 
 class Stopped(InputError):

@@ -18,14 +18,15 @@ from safetensors.torch import save_file
 from .model import BSRNN, Bag, BSRNNConfig, n_params
 from .workspace import InputError, atomic, make_folder
 
-# %% ../nbs/24_weights.ipynb #3f0d3fe6
+# %% ../nbs/24_weights.ipynb #a211d173
 def save_model(
     model,        # A `BSRNN`, or a `Bag` of several
     path,         # File to write, .safetensors
     **provenance  # Where it comes from: plain values, kept in the file
 ) -> Path:
     "Write a model's weights, configuration and provenance as one safetensors file, whole or not at all."
-    weights = {k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in model.state_dict().items()}
+    weights = {k: v.detach().cpu().clone(memory_format=torch.contiguous_format)
+               for k, v in model.state_dict().items()}
     config = (dict(bag=[m.config.to_dict() for m in model.models], weights=model.weights)
               if isinstance(model, Bag) else model.config.to_dict())
     header = {'format': 'bsrnn', 'config': json.dumps(config),
