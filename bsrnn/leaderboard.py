@@ -127,7 +127,7 @@ def measured() -> pd.DataFrame:
                              how='measured here', source=f'{run.folder.name}/scores.csv'))
     return pd.DataFrame(rows, columns=list(published().columns))
 
-# %% ../nbs/44_leaderboard.ipynb #a4a12a88
+# %% ../nbs/44_leaderboard.ipynb #f48d5be5
 def comparable(
     table,            # From `published` and `measured`, one below the other
     statistic='cSDR', # 'cSDR' or 'uSDR'
@@ -144,11 +144,16 @@ def plot_board(
 ):
     "Scores by year or by parameters: hollow with more training data, a star where it was measured here."
     ax = ax or plt.subplots(figsize=(7, 3.4), layout='constrained')[1]
-    for row in table.dropna(subset=[x, stem]).itertuples():
+    rows = table.dropna(subset=[x, stem]).sort_values(stem, ascending=False)
+    above = {}                                                # the last label at this place
+    for row in rows.itertuples():
         at, y, here = getattr(row, x), getattr(row, stem), row.how=='measured here'
-        ax.plot(at, y, '*' if here else 'o', color='C3' if here else 'C0',
-                markerfacecolor='none' if row.extra_data is True else None, markersize=12 if here else 6)
-        ax.annotate(row.model, (at, y), xytext=(5, 2), textcoords='offset points', fontsize=7)
+        ax.plot(at, y, '*' if here else 'o', color='C3' if here else 'C0', markersize=12 if here else 6,
+                markerfacecolor='none' if row.extra_data is True else None)
+        last = at==rows[x].max()                              # no room to the right of it
+        ax.annotate(row.model, (at, y), xytext=(-6 if last else 6, -8 if above.get(at, 99)-y<.25 else 1),
+                    textcoords='offset points', ha='right' if last else 'left', fontsize=7)
+        above[at] = y
     if x=='parameters': ax.set_xscale('log')
     else: ax.set_xticks(sorted({int(v) for v in table[x].dropna()}))
     statistic = ', '.join(table.statistic.unique())
