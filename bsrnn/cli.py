@@ -5,15 +5,16 @@
 # %% auto #0
 __all__ = ['main']
 
-# %% ../nbs/51_cli.ipynb #11e34fb4
+# %% ../nbs/51_cli.ipynb #a1afc999
 import argparse
+import os
 import signal
 import sys
 import threading
 import warnings
 from contextlib import contextmanager
 
-# %% ../nbs/51_cli.ipynb #4aa08465
+# %% ../nbs/51_cli.ipynb #78c58f3a
 def _separate(a):
     from bsrnn.catalogue import CATALOGUE, is_cached, open_model
     from bsrnn.experiment import newest_model, recipe_of
@@ -67,6 +68,13 @@ def _convert(a):
     from bsrnn.importers import convert
     print(convert(a.file, a.out, targets=a.target, ema=a.ema, layout=a.layout))
 
+def _train(a):
+    from bsrnn.experiment import check_params
+    from bsrnn.parameters import TRAIN, rules
+    from bsrnn.trainer import train
+    given = vars(a)
+    train(check_params({k: given[k] for k in TRAIN}, **rules(TRAIN)))
+
 def _numbers(text): return [float(t) for t in text.split(',')]
 
 def _part(text):
@@ -77,13 +85,20 @@ def _part(text):
 
 def _parser():
     "The command's grammar."
+    from bsrnn.parameters import TRAIN
     parser = argparse.ArgumentParser('bsrnn', description='Band-Split RNN music source separation. '
-                                     'Training and experiments: papermill nbs/train.ipynb')
+                                     'Experiments: papermill nbs/train.ipynb and its neighbours')
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
     def command(name, run, text):
         c = commands.add_parser(name, help=text, description=text)
         c.set_defaults(run=run)
         return c
+    t = command('train', _train, 'train a model and score it, as nbs/train.ipynb does; also under '
+                'torchrun, fabric run and srun, in as many processes as they start')
+    for name, (default, rule, meaning) in TRAIN.items():
+        given = (dict(action='store_true') if rule is bool else
+                 dict(default=default, metavar=name.upper(), type=type(default)))
+        t.add_argument('--'+name.replace('_', '-'), dest=name, help=meaning.replace('%', '%%'), **given)
     def imported(c):
         c.add_argument('--ema', action='store_true', help='of a checkpoint of others: its averaged weights')
         c.add_argument('--layout', default='', help='of a checkpoint of others: '
@@ -142,10 +157,16 @@ def main(
         with warnings.catch_warnings(), _stoppable():
             warnings.showwarning = lambda message, *_, **__: print(f'note: {message}', file=sys.stderr)
             return a.run(a) or 0
-    except InputError as e: print(f'bsrnn: {e}', file=sys.stderr); return 1
+    except InputError as e:
+        if _is_first(): print(f'bsrnn: {e}', file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print('bsrnn: stopped; what is finished stays, and the same command goes on from there', file=sys.stderr)
         return 130
+
+def _is_first():
+    "Is this the process that speaks, of those that torchrun or srun has started?"
+    return os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0'))=='0'
 
 @contextmanager
 def _stoppable():

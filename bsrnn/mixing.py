@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['Mixer', 'batches', 'describe']
 
-# %% ../nbs/15_mixing.ipynb #0079565c
+# %% ../nbs/15_mixing.ipynb #196f5252
+import copy
 import math
 import os
 import warnings
@@ -18,7 +19,7 @@ from .augment import augmentation
 from .data import split_targets
 from .workspace import InputError
 
-# %% ../nbs/15_mixing.ipynb #42ac5014
+# %% ../nbs/15_mixing.ipynb #66dedce2
 class Mixer(torch.utils.data.Dataset):
     "Endless random mixtures of tracks' stems (paper: dynamic mixing); example i depends on seed and i only."
     def __init__(self,
@@ -45,7 +46,8 @@ class Mixer(torch.utils.data.Dataset):
         for k in self.members:
             if k not in self.names:
                 raise InputError(f'no training track has a stem "{k}"; they have {", ".join(self.names)}')
-        self.segments, self._warned, self.cache, self.gains = segments or {}, set(), {}, {}
+        self.segments, self._warned, self.gains = segments or {}, set(), {}
+        self.cache, self.clean = {}, set()          # stems in memory; those of them without NaN
         self.heard = None                                                          # see `describe`
         self._decode([*tracks, *extra], memory_gb, progress)
         if level is not None:
@@ -64,8 +66,9 @@ class Mixer(torch.utils.data.Dataset):
         if sum(8*t.frames*len(t.stems) for t in tracks)>memory_gb*1e9: return
         for t in tqdm(tracks, 'decoding', disable=not progress):
             for k in t.stems:
-                try: self.cache[t.path, k] = t.stem(k)
-                except InputError as e: self._warn(t, k, e)
+                try: x = self.cache[t.path, k] = t.stem(k)
+                except InputError as e: self._warn(t, k, e); continue
+                if x.isfinite().all(): self.clean.add((t.path, k))
 
     def _level(self, track, looks=30):
         "Level of a track where it sounds, dB RMS, from some seconds spread over it."
@@ -100,7 +103,7 @@ class Mixer(torch.utils.data.Dataset):
         try: x = track.stem(name, start, frames) if whole is None else whole[:, start:start+frames]
         except InputError as e: return self._warn(track, name, e)
         if x.shape[0]!=2: return self._warn(track, name, f'it has {x.shape[0]} channels now')
-        if not x.isfinite().all():
+        if (track.path, name) not in self.clean and not x.isfinite().all():
             return self._warn(track, name, f'NaN or infinite samples around second {start/track.rate:.1f}')
         x = x*self.gains.get(track.path, 1.)
         return torch.nn.functional.pad(x, (0, frames-x.shape[1])) if x.shape[1]<frames else x
@@ -146,7 +149,7 @@ class Mixer(torch.utils.data.Dataset):
         peak = max(mixture.abs().max(), targets.abs().max(), torch.tensor(1e-3))
         return mixture/peak, targets/peak                                         # (c l) and (s c l)
 
-# %% ../nbs/15_mixing.ipynb #1315486e
+# %% ../nbs/15_mixing.ipynb #cbc5ff83
 class _Order:
     "Numbers of the examples, batch after batch, of some parts of every batch."
     def __init__(self, start, stop, size, parts, mine):
@@ -170,20 +173,25 @@ def batches(
     if workers<0: workers = 0 if mixer.cache else max(1, (os.cpu_count() or 2)-1)
     loader = torch.utils.data.DataLoader(mixer, batch_size//parts,
                                          sampler=_Order(start, len(mixer), batch_size, parts, mine),
-                                         num_workers=workers, drop_last=True,
+                                         num_workers=workers, drop_last=True, pin_memory=torch.cuda.is_available(),
                                          prefetch_factor=4 if workers else None)
     try:
         yield from loader
     except InputError as e:
         # torch adds the worker's traceback
         raise InputError(str(e).rsplit('InputError: ', 1)[-1].strip()) from None
+    except RuntimeError as e:
+        if 'DataLoader worker' not in str(e): raise
+        raise InputError('a process that makes examples was killed; if the memory was full, '
+                         'less of it is needed with a smaller batch') from None
 
-# %% ../nbs/15_mixing.ipynb #90091392
+# %% ../nbs/15_mixing.ipynb #d7b83ba6
 def describe(
     mixer,  # A `Mixer`
     i,      # Number of an example
 ) -> list:
     "Where an example's sources come from: 'stem of TRACK at 12.3 s'."
+    mixer = copy.copy(mixer)
     mixer.heard = []
-    try: mixer.stems(i); return [f'{k} of {t.name} at {start/t.rate:.1f} s' for t, k, start in mixer.heard]
-    finally: mixer.heard = None
+    mixer.stems(i)
+    return [f'{k} of {t.name} at {start/t.rate:.1f} s' for t, k, start in mixer.heard]

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['RECIPES', 'Recipe', 'learning_rate', 'plan', 'make_fabric', 'validate', 'save_checkpoint', 'load_checkpoint', 'Log',
-           'start_from', 'fit', 'Stopped']
+           'compile_parts', 'start_from', 'fit', 'Stopped']
 
-# %% ../nbs/34_training.ipynb #be215874
+# %% ../nbs/34_training.ipynb #805840c2
 import copy
 import csv
 import hashlib
@@ -25,14 +25,14 @@ from lightning_fabric import Fabric
 from tqdm import tqdm
 
 from .evaluate import usdr
-from .loss import l1_loss
+from .loss import training_loss
 from .mixing import batches, describe
 from .separate import fast_bf16, keep_memory, pick_device, separate
 from .viz import loudest
 from .weights import save_model
 from .workspace import InputError, atomic, shown
 
-# %% ../nbs/34_training.ipynb #166062ee
+# %% ../nbs/34_training.ipynb #fc9f3011
 @dataclass(frozen=True)
 class Recipe:
     "How to train: every number of a run beside the model's and the data's."
@@ -53,6 +53,8 @@ class Recipe:
     warmup:int=0              # Steps over which the learning rate rises
     weight_decay:float=0.     # AdamW's
     clip:float=5.             # Largest norm of the gradient
+    loss:str='l1'             # A name in `loss.LOSSES`: what stands out may be left out
+    quantiles:tuple=(1.,)     # Share of the losses that is kept, in equal shares of the run: (.7, .5, .3)
     nonfinite:str='stop'      # At a loss or gradient that is no number: 'stop', or 'skip' the batch and count
     ema:float=0.              # Decay of the weights' running average, which is scored and saved; 0: none
     patience:int=0            # Validations in a row without a better score that end the run; 0: none do
@@ -62,6 +64,7 @@ class Recipe:
     hop:float=5.              # and from one to the next, s
     keep_memory:bool=False    # On a CPU: do not give freed memory back (chapter 31): faster, more memory
     checkpointing:bool=False  # Keep less of each step and compute it twice: less memory, up to half more time
+    compile:bool=False        # torch.compile band split and mask estimation
     members:int=1             # Models, trained one by one in equal shares of time; their mean is the result
     stereo:str='lr'           # Channels the model is given in separation: 'lr', 'ms' or 'both' (chapter 31)
 
@@ -107,7 +110,7 @@ def plan(
         f'{n_tracks} training tracks, {60*hours:.0f} minutes of music, are little: small models, '
         f'which do not learn them by heart, and the mean of two; {RECIPES["demo"].minutes:g} minutes in all')
 
-# %% ../nbs/34_training.ipynb #d04d9f7e
+# %% ../nbs/34_training.ipynb #c869cf20
 def make_fabric(
     device='auto',     # 'auto', 'cpu', 'cuda' or 'mps'
     precision='auto',  # 'auto', 'float32' or 'bfloat16'
@@ -116,14 +119,13 @@ def make_fabric(
     pick_device(device)
     if precision=='auto': precision = 'bfloat16' if fast_bf16(device) else 'float32'
     precision = {'bfloat16': 'bf16-mixed', 'float32': '32-true'}[precision]
-    if 'LT_CLI_USED' in os.environ: fabric = Fabric()                       # `fabric run` has said it all
-    else:
-        number = lambda *names: next((int(os.environ[k]) for k in names
-                                      if os.environ.get(k, '').isdigit()), 1)
-        here = number('LOCAL_WORLD_SIZE', 'SLURM_NTASKS_PER_NODE')
-        everywhere = max(here, number('WORLD_SIZE', 'SLURM_NTASKS'))
-        fabric = Fabric(accelerator=device, devices=here, num_nodes=everywhere//here, precision=precision,
-                        **({'strategy': 'ddp'} if everywhere>1 else {}))
+    if 'LT_CLI_USED' in os.environ: return Fabric()      # `fabric run` has said it all, and launched
+    number = lambda *names: next((int(os.environ[k]) for k in names
+                                  if os.environ.get(k, '').isdigit()), 1)
+    here = number('LOCAL_WORLD_SIZE', 'SLURM_NTASKS_PER_NODE')
+    everywhere = max(here, number('WORLD_SIZE', 'SLURM_NTASKS'))
+    fabric = Fabric(accelerator=device, devices=here, num_nodes=everywhere//here, precision=precision,
+                    **({'strategy': 'ddp'} if everywhere>1 else {}))
     fabric.launch()
     return fabric
 
@@ -200,15 +202,16 @@ def load_checkpoint(path, model, average, optimizer) -> dict:
         raise InputError(f'{one} belongs to another model: {str(e).splitlines()[-1].strip()}') from None
     return saved['state']
 
-# %% ../nbs/34_training.ipynb #399fc6c7
+# %% ../nbs/34_training.ipynb #e7df982d
 class Log:
     "Rows of a run's log.csv, and TensorBoard events where that package is installed."
     fields = ['step', 'seconds', 'loss', 'lr', 'valid_usdr', 'examples_per_second', 'waiting']
     def __init__(self,
         folder,  # The run's folder
         step=0,  # Rows after this step are dropped
+        wandb='',  # Project of Weights & Biases to log to, too
     ):
-        self.path, self.rows = Path(folder)/'log.csv', []
+        self.path, self.rows, self.online = Path(folder)/'log.csv', [], None
         if self.path.exists():
             with open(self.path, newline='') as f:
                 self.rows = [r for r in csv.DictReader(f) if int(r['step'])<=step]
@@ -216,6 +219,16 @@ class Log:
             from torch.utils.tensorboard import SummaryWriter
             self.board = SummaryWriter(str(Path(folder)/'tensorboard'), purge_step=step or None)
         except ImportError: self.board = None
+        if wandb: self.online = self._join(wandb, Path(folder).resolve())
+
+    def _join(self, project, folder):
+        "This run in a project of Weights & Biases; a run that is taken up is the same one there."
+        try: import wandb
+        except ImportError:
+            raise InputError(f'wandb is "{project}" but that package is not installed; '
+                             'pip install wandb, or leave the parameter out') from None
+        name = hashlib.blake2b(str(folder).encode(), digest_size=8).hexdigest()
+        return wandb.init(project=project, name=folder.name, id=name, dir=str(folder), resume='allow')
 
     def add(self, **row):
         "Add a row."
@@ -225,6 +238,7 @@ class Log:
         if self.board:
             for k in self.fields[2:]: self.board.add_scalar(k, row[k], row['step'])
             self.board.flush()
+        if self.online: self.online.log({k: row[k] for k in self.fields[1:]}, step=row['step'])
 
     def show(self, model, track, step, seconds=5):
         "For TensorBoard: the loudest seconds of a held-out song's estimate, and the size of its mask."
@@ -241,6 +255,13 @@ class Log:
                              step)
         self.board.add_audio(f'{target} of {track.name}', y.clamp(-1, 1)[None].cpu(), step, track.rate)
         self.board.flush()
+
+# %% ../nbs/34_training.ipynb #d2efec16
+def compile_parts(
+    model,  # `BSRNN`
+):
+    "torch.compile, in place, the parts of a model that it can speed up; weights and their names stay."
+    for part in (model.split, model.maskest): part.compile(dynamic=False)
 
 # %% ../nbs/34_training.ipynb #d95aadc5
 def start_from(
@@ -267,7 +288,7 @@ def start_from(
         raise InputError('everything is frozen: nothing is left to train')
     return f'{len(fit)} of {len(have)} tensors taken over, {len(frozen)} frozen'
 
-# %% ../nbs/34_training.ipynb #69952e38
+# %% ../nbs/34_training.ipynb #490ed4e2
 class _Stop:
     "Hears SIGTERM and Ctrl-C, and lets the step be finished; does nothing outside the main thread."
     def __enter__(self):
@@ -306,10 +327,15 @@ def fit(
     resume=False,   # Go on from checkpoints/ if there is one?
     progress=True,  # Show a bar?
     watch=None,     # Called with the rows of the log after each look, to draw them
+    wandb='',       # Project of Weights & Biases to log to, too
 ) -> dict:
     "Train, return the counters; model.safetensors: the best by validation uSDR (the last if none held out)."
     if not (recipe.minutes or recipe.steps):
         raise InputError('the recipe has neither minutes nor steps; give one, or training never ends')
+    if recipe.loss!='l1' and recipe.accumulate>1:
+        raise InputError(f'loss is {recipe.loss}, accumulate {recipe.accumulate}: a quantile is that of a batch, '
+                         'which has to go through at once; give accumulate 1, and checkpointing or more '
+                         'processes if memory is short')
     fabric, folder, c = fabric or make_fabric(), Path(folder), model.config
     last, me, world = folder/'checkpoints'/'last.ckpt', fabric.global_rank, fabric.world_size
     model.to(fabric.device); model.seq.checkpoint = recipe.checkpointing
@@ -322,9 +348,10 @@ def fit(
         state.update(load_checkpoint(last, model, average, optimizer))
         if me==0:
             print(f'going on from step {state["step"]}, {state["seconds"]/60:.1f} minutes into training')
+    if recipe.compile: compile_parts(model)
     net, opt = fabric.setup(model, optimizer)
     if not state['step']: average.load_state_dict(model.state_dict())              # all processes begin alike
-    log = Log(folder, state['step']) if me==0 else None
+    log = Log(folder, state['step'], wandb) if me==0 else None
     began, first, in_row = time.monotonic()-state['seconds'], state['step'], 0
     waited, losses, bar = 0., [], _bar(recipe, 0, progress and me==0)
     looked = int(log.rows[-1]['step']) if me==0 and log.rows else -1
@@ -337,6 +364,11 @@ def fit(
     def share():
         return max(state['seconds']/60/recipe.minutes if recipe.minutes else 0,
                    state['step']/recipe.steps if recipe.steps else 0)
+    def quantile():
+        return recipe.quantiles[min(int(share()*len(recipe.quantiles)), len(recipe.quantiles)-1)]
+    def everyone(x):
+        "Rows of all processes."
+        return fabric.all_gather(x).flatten(0, 1)
     def save():
         if me==0: save_checkpoint(last, model, average, opt, state)
     def look():
@@ -368,6 +400,7 @@ def fit(
 
     started = looked_at = state['seconds']
     stream = iter(batches(mixer, recipe.batch, start=state['step']*recipe.batch,
+                          workers=-1 if fabric.device.type=='cpu' else max(1, (os.cpu_count() or 2)//world-1),
                           parts=world*recipe.accumulate,
                           mine=[m*world+me for m in range(recipe.accumulate)]))
     done = lambda: share()>=1 or (recipe.patience and state['waited']>=recipe.patience)
@@ -380,9 +413,10 @@ def fit(
                 waited -= time.monotonic()
                 mixture, targets = next(stream)
                 waited += time.monotonic()
-                mixture, targets = mixture.to(fabric.device), targets.to(fabric.device)
+                mixture, targets = (x.to(fabric.device, non_blocking=True) for x in (mixture, targets))
                 with fabric.no_backward_sync(net, m<recipe.accumulate-1) if world>1 else nullcontext():
-                    loss = l1_loss(net(mixture), targets, c.n_fft, c.hop)/recipe.accumulate
+                    loss = training_loss(net(mixture), targets, c.n_fft, c.hop, recipe.loss, quantile(),
+                                         everyone if world>1 else None)/recipe.accumulate
                     fabric.backward(loss)
                 total += loss.detach()
             norm = float(fabric.clip_gradients(net, opt, max_norm=recipe.clip, error_if_nonfinite=False))
