@@ -7,7 +7,7 @@ __all__ = ['SUBSETS', 'FOUR', 'MUSDB_VALID', 'hold_out', 'LeftOut', 'subset_fold
            'find_dataset', 'stem_table', 'split_targets', 'is_active', 'split_tracks', 'check_apart', 'Split',
            'split_dataset']
 
-# %% ../nbs/12_data.ipynb #2c5b5f1c
+# %% ../nbs/12_data.ipynb #d5b9cbc7
 import hashlib
 import json
 import warnings
@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .audio import SILENT, Track, check_table
+from .manifest import Manifest, is_manifest
 from .workspace import InputError, atomic_dir, data_dir, project_root
 
-# %% ../nbs/12_data.ipynb #2d2364f9
+# %% ../nbs/12_data.ipynb #13e31256
 def hold_out(
     tracks,  # Tracks
     n,       # How many to hold out
@@ -64,14 +65,25 @@ def subset_folder(
     "The folder of a subset, however it is capitalised, or None."
     return next((p for p in sorted(Path(root).iterdir()) if p.is_dir() and p.name.lower()==subset), None)
 
+def _manifest(path, table):
+    "A manifest, which says itself which stems play which role."
+    m = Manifest.read(path)
+    if table and table!=m.stems:
+        raise InputError(f'{path} says itself which stems play which role; leave stems empty')
+    return m
+
 def find_tracks(
-    root,        # Dataset folder
+    root,        # Dataset folder, or a manifest over one
     subset,      # 'train', 'valid' or 'test'
     rate=44100,  # Rate at which they are read, Hz
     table=None,  # Role -> names of the stems that play it, such as {'other': ['piano', 'guitar']}
 ) -> list:
     "A subset sorted by name; a broken track is named in a warning and left out. Raises `InputError` if none."
     root = Path(root)
+    if is_manifest(root):
+        m = _manifest(root, table)
+        found = find_tracks(m.originals, subset, rate, m.stems)
+        return m.over(found) if subset=='train' else found
     homes = {k: subset_folder(root, k) for k in SUBSETS}
     own = homes.get(subset) if subset in SUBSETS else (root/subset if (root/subset).is_dir() else None)
     if not own and (subset not in ('train', 'test') or (subset=='train' and homes['test'])):
@@ -105,7 +117,7 @@ def _check_names(table, tracks):
     if missing:
         raise InputError(f'stems: no track has a stem "{missing[0]}"; they have {", ".join(sorted(there))}')
 
-# %% ../nbs/12_data.ipynb #3ca3d92f
+# %% ../nbs/12_data.ipynb #84d1a0bf
 def musdb_sample() -> Path:
     "MUSDB18's free 7-second excerpts, fetched once into data/ by `musdb`; needs the internet and ffmpeg."
     folder = data_dir()/'MUSDB18-7'
@@ -122,20 +134,20 @@ def musdb_sample() -> Path:
                              f'connect to the internet, {by_hand}') from None
     return folder
 
-def _is_dir(path):
-    try: return Path(path).is_dir()
+def _is_data(path):
+    try: return Path(path).is_dir() or is_manifest(path)
     except OSError: return False                                           # a name that is too long
 
 def find_dataset(
-    path='',  # Dataset folder, seen from here or the project; 'musdb-sample'; if empty, the MUSDB18 in data/
+    path='',  # Dataset folder or manifest, seen from here or the project; 'musdb-sample'; empty: MUSDB18 in data/
 ):
     "The dataset to use: the one given, else the first MUSDB18-like one in `data/`, else None."
     if path=='musdb-sample': return musdb_sample()
     if path:
-        if not _is_dir(path) and _is_dir(project_root()/path): path = project_root()/path
-        if not _is_dir(path):
-            raise InputError(f'data "{path}" is not a folder ({Path(path).resolve()}); '
-                             'expected one with train/ and test/ in it, or with a folder per song')
+        if not _is_data(path) and _is_data(project_root()/path): path = project_root()/path
+        if not _is_data(path):
+            raise InputError(f'data "{path}" is not a folder ({Path(path).resolve()}); expected one with train/ '
+                             'and test/ in it, or with a folder per song; or a manifest, a .json file')
         return Path(path).resolve()
     found = [p for p in sorted(data_dir().glob('*'))
              if p.name.lower().startswith('musdb') and (p/'train').is_dir() and (p/'test').is_dir()]
@@ -206,7 +218,7 @@ def split_tracks(
     _, valid = hold_out(able, min(wanted, max(0, len(able)-1)))
     return [t for t in tracks if t not in valid], valid
 
-# %% ../nbs/12_data.ipynb #473953ad
+# %% ../nbs/12_data.ipynb #2164381c
 def _content(track, hashed):
     "What a track's files are: their sizes, or their hashes."
     try:
@@ -239,7 +251,7 @@ class Split(NamedTuple):
     test: list   # Judged by these, never read in training
 
 def split_dataset(
-    root,        # Dataset folder
+    root,        # Dataset folder, or a manifest over one
     targets,     # Stems to extract: a name, a sum joined by '+', or several targets joined by commas
     n_valid=-1,  # Training tracks to hold out for validation; see `split_tracks`
     rate=44100,  # Rate at which they are read, Hz
@@ -247,6 +259,10 @@ def split_dataset(
 ) -> Split:
     "Training, validation and test tracks. Raises `InputError` if the target is in none, or a song in two."
     root = Path(root)
+    if is_manifest(root):                                                  # split as its originals are
+        m = _manifest(root, table)
+        s = split_dataset(m.originals, targets, n_valid, rate, m.stems)
+        return Split(m.over(s.train, s.valid), s.valid, s.test)
     train, test = find_tracks(root, 'train', rate, table), find_tracks(root, 'test', rate, table)
     names = sorted({k for t in train for k in t.stems})
     for target in split_targets(targets):

@@ -6,7 +6,7 @@
 __all__ = ['check_params', 'environment', 'fingerprint', 'Run', 'runs', 'new_run_folder', 'find_unfinished', 'start_run',
            'newest_model', 'runs_of', 'agreed', 'recipe_of']
 
-# %% ../nbs/33_experiment.ipynb #981abbb0
+# %% ../nbs/33_experiment.ipynb #66d9db72
 import ast
 import difflib
 import fcntl
@@ -23,6 +23,7 @@ from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
 
+from .manifest import Manifest, is_manifest
 from .workspace import InputError, _is_root, atomic, make_folder, outputs_dir, project_root, shown
 
 # %% ../nbs/33_experiment.ipynb #7976ebb1
@@ -67,7 +68,7 @@ def check_params(
             raise InputError(f'unknown parameter "{name}"' + (f', did you mean "{near[0]}"?' if near else ';') + f' This notebook has: {", ".join(rules)}')
     return SimpleNamespace(**{k: _check_one(k, values[k], rule) for k, rule in rules.items()})
 
-# %% ../nbs/33_experiment.ipynb #5e323da6
+# %% ../nbs/33_experiment.ipynb #34284097
 def environment() -> dict:
     "What the code was: git commit (with '+' if there were uncommitted changes), versions, machine."
     def git(*args):
@@ -83,10 +84,12 @@ def environment() -> dict:
     return dict(commit=commit, versions=versions, python=platform.python_version(), machine=platform.platform(), cpus=os.cpu_count())
 
 def fingerprint(
-    folder,  # A folder of data
+    folder,  # A folder of data, or a manifest over one
 ) -> str:
-    "A short hash of the names and sizes of all files in a folder: changes when data is added, removed or replaced by another size."
+    "A short hash of the names and sizes of all files in a folder: changes when data is added, removed or replaced by another size; of a manifest, its text, too."
     h = hashlib.sha256()
+    if is_manifest(folder):
+        h.update(Path(folder).read_bytes()); folder = Manifest.read(folder).originals
     for at, folders, files in os.walk(folder, followlinks=True):
         folders[:] = sorted(d for d in folders if not d.startswith('.'))
         for f in sorted(f for f in files if not f.startswith('.')):

@@ -42,8 +42,8 @@ def frame_losses(
     pieces = F.pad(error.abs().mean(2), (0, spectral.shape[-1]*hop-l))       # (b s l), a hop for each frame
     return spectral+rearrange(pieces, 'b s (t h) -> b s t h', h=hop).sum(-1)*spectral.shape[-1]/l
 
-# %% ../nbs/30_loss.ipynb #c540b805
-LOSSES = ('l1', 'truncate', 'truncate-all', 'truncate-frames', 'truncate-frames-all')
+# %% ../nbs/30_loss.ipynb #c0410675
+LOSSES = ('l1', 'truncate', 'truncate-all', 'truncate-frames', 'truncate-frames-all', 'truncate-relative')
 
 def training_loss(
     estimate,      # Waveforms (b s c l)
@@ -58,13 +58,18 @@ def training_loss(
     if kind not in LOSSES: raise ValueError(f'loss "{kind}"; expected one of {", ".join(LOSSES)}')
     if not 0<quantile<=1: raise ValueError(f'quantile {quantile}; expected a number above 0, at most 1')
     if kind=='l1': return l1_loss(estimate, target, n_fft, hop)
-    losses = frame_losses(estimate, target, n_fft, hop)
-    losses = rearrange(losses, 'b s t -> (b t) s') if 'frames' in kind else losses.mean(-1)
+    rows = lambda x: rearrange(x, 'b s t -> (b t) s') if 'frames' in kind else x.mean(-1)
+    losses = rows(frame_losses(estimate, target, n_fft, hop))
     ours = losses.detach()
+    if kind.endswith('-relative'):
+        silence = rows(frame_losses(0*target, target, n_fft, hop))
+        ours = torch.where(silence>1e-3, ours/silence, torch.inf)        # inf: nothing to compare with
     all_of_them = everyone(ours) if everyone else ours
-    limit = all_of_them.sort(0).values[int(quantile*(len(all_of_them)-1))]       # one for each source
-    count = all_of_them.numel() if kind.endswith('-all') else (all_of_them<=limit).sum()
-    return (losses*(ours<=limit)).sum()/count*(len(all_of_them)/len(ours))
+    last = [int(quantile*max(0, n-1)) for n in all_of_them.isfinite().sum(0).tolist()]
+    limit = all_of_them.sort(0).values[last, range(len(last))]           # one for each source
+    keep = lambda x: (x<=limit) | ~x.isfinite()
+    count = all_of_them.numel() if kind.endswith('-all') else keep(all_of_them).sum()
+    return (losses*keep(ours)).sum()/count*(len(all_of_them)/len(ours))
 
 # %% ../nbs/30_loss.ipynb #69d01caf
 SCHEDULE = (.7, .5, .3)  # CCOM's quantiles, one after the other

@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['TRAIN', 'rules', 'defaults']
 
-# %% ../nbs/46_parameters.ipynb #d5935b37
+# %% ../nbs/46_parameters.ipynb #09cbc097
 TRAIN = {  # name -> default, what is allowed (chapter 33, `check_params`), what it means
     'target': ('vocals', str,
                'vocals, drums, bass, other, any stem of the data, sums (a+b), several (a,b), or all'),
-    'data': ('', str, 'dataset folder, or musdb-sample; empty: MUSDB18 in data/, else the demo songs'),
+    'data': ('', str, 'dataset folder, a manifest over one (.json, chapter 6), or musdb-sample; empty: MUSDB18 '
+             'in data/, else the demo songs'),
     'stems': ('', str, 'which stems play which role, as JSON: \'{"other": ["piano", "guitar"]}\''),
     'preset': ('auto', ['auto', 'paper', 'small', 'obsrnn', 'simo', 'demo', 'smoke'],
                'model and recipe: auto, paper, small, obsrnn, simo, demo or smoke (seconds; a test)'),
@@ -18,11 +19,12 @@ TRAIN = {  # name -> default, what is allowed (chapter 33, `check_params`), what
     'steps': (0, (0, 10**9), "training steps; 0: the recipe's"),
     'batch': (0, (0, 10**5), "examples in a step, over all processes; 0: the recipe's"),
     'lr': (0., (0., 1.), "learning rate; 0: the recipe's"),
-    'loss': ('l1', ['l1', 'truncate', 'truncate-all', 'truncate-frames', 'truncate-frames-all'],
-             'l1, or one that leaves out the worst: truncate, truncate-all, truncate-frames, '
-             'truncate-frames-all (chapter 30)'),
-    'quantiles': ('', str, 'share of the losses that a truncated one keeps, in equal shares of the run: '
-                  '0.7,0.5,0.3; empty: 0.7'),
+    'loss': ('l1', ['l1', 'truncate', 'truncate-all', 'truncate-frames', 'truncate-frames-all',
+                    'truncate-relative'],
+             'l1, or one that leaves out what stands out (chapter 30): truncate, truncate-all, '
+             'truncate-frames, truncate-frames-all, truncate-relative'),
+    'quantiles': ('', str, 'share of the losses that these keep, in equal shares of the run; '
+                  'empty: 0.7,0.5,0.3'),
     'accumulate': (1, (1, 10**4),
                    'parts that a batch is cut into, one after the other: less memory, the same step'),
     'patience': (0, (0, 10**6),

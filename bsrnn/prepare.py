@@ -6,7 +6,7 @@
 __all__ = ['inspect_track', 'alike', 'dataset_folder', 'inspect_tracks', 'find_copies', 'salient', 'load_segments',
            'prepare_dataset', 'segments_for']
 
-# %% ../nbs/13_prepare.ipynb #c6c6254f
+# %% ../nbs/13_prepare.ipynb #a6f27fe4
 import hashlib
 import json
 import os
@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from .audio import SILENT, Track, info
 from .data import LeftOut, find_tracks, split_tracks, subset_folder
+from .manifest import is_manifest
 from .sad import chunk_energies, chunk_step, read_sad, salient_chunks, salient_starts, write_sad
 from .workspace import InputError, atomic, data_dir, make_folder
 
@@ -96,11 +97,14 @@ def alike(
     if np.ptp(a)<3*db or np.ptp(b)<3*db: return False                          # steady sounds are all alike
     return bool(np.abs(a-b-np.median(a-b)).max()<db)
 
-# %% ../nbs/13_prepare.ipynb #93076295
+# %% ../nbs/13_prepare.ipynb #bc6a6031
 def dataset_folder(
     root,  # Dataset folder
 ) -> Path:
     "Where lists and reports of a dataset live: data/sad/<name>; another dataset of that name gets a suffix."
+    if is_manifest(root):
+        raise InputError(f'{root} is a manifest, whose stems are mixed while they are read: there are no lists '
+                         'of salient segments for it; train with sampling uniform, prepare its originals')
     root = Path(root).resolve()
     for folder in [data_dir()/'sad'/root.name,
                    data_dir()/'sad'/f'{root.name}-{hashlib.sha256(str(root).encode()).hexdigest()[:6]}']:

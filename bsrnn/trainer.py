@@ -6,7 +6,7 @@
 __all__ = ['Plan', 'plan_training', 'describe_plan', 'note_plan', 'member_folders', 'salient_places', 'train_members',
            'plot_training', 'count_processes', 'launch', 'work', 'EnergyMeter', 'test_run', 'finish_run', 'train']
 
-# %% ../nbs/47_trainer.ipynb #75c191c8
+# %% ../nbs/47_trainer.ipynb #90d43d80
 import codecs
 import ctypes
 import json
@@ -32,6 +32,7 @@ from .data import FOUR, find_dataset, find_tracks, split_dataset, split_targets,
 from .demo import demo_dataset
 from .evaluate import summary
 from .experiment import Run, fingerprint, start_run
+from .loss import parse_quantiles
 from .mixing import Mixer
 from .model import BSRNN, Bag, n_params, parse_options, preset_config
 from .prepare import segments_for
@@ -42,7 +43,7 @@ from .training import Recipe, Stopped, _Stop, fit, make_fabric, plan, start_from
 from .weights import load_model, save_model
 from .workspace import InputError, atomic, shown
 
-# %% ../nbs/47_trainer.ipynb #ec81e471
+# %% ../nbs/47_trainer.ipynb #1546ef3e
 @dataclass
 class Plan:
     "What a training run does, decided."
@@ -61,16 +62,6 @@ class Plan:
     targets:tuple       # What it extracts
     beginning:object    # Model whose weights it begins with, or None
 
-def _quantiles(text):
-    "'0.7,0.5' is (.7, .5)."
-    try:
-        values = tuple(float(v) for v in text.split(',')) if text else (.7,)
-        assert all(0<v<=1 for v in values)
-    except (ValueError, AssertionError):
-        raise InputError(f'quantiles is "{text}"; expected numbers over 0 and up to 1, '
-                         'joined by commas, such as 0.7,0.5,0.3') from None
-    return values
-
 def _recipe(p, n_tracks, hours, is_demo):
     "Preset, recipe and reason: the preset's recipe, with the numbers that were asked for."
     preset, recipe, why = plan(p.preset, n_tracks, hours, is_demo)
@@ -79,8 +70,7 @@ def _recipe(p, n_tracks, hours, is_demo):
     asked |= {k: True for k in ('checkpointing', 'compile') if getattr(p, k)}
     asked |= dict(accumulate=p.accumulate, patience=p.patience, nonfinite=p.nonfinite)
     if p.remix>=0: asked['remix'] = p.remix
-    if p.loss!='l1': asked |= dict(loss=p.loss, quantiles=_quantiles(p.quantiles))
-    elif p.quantiles: raise InputError('quantiles is given, but loss is l1; give -p loss truncate, too')
+    asked |= dict(loss=p.loss, quantiles=parse_quantiles(p.quantiles, p.loss))
     if p.steps and not p.minutes: asked['minutes'] = 0
     recipe = replace(recipe, **asked)
     if p.sad_lists and recipe.sampling!='sad':
@@ -128,7 +118,8 @@ def describe_plan(
                   'material comes from the demo songs (demo_share)'
                   +(', for every second model none' if 0 in plan.shares else '')]
     lines += [f'sources: {", ".join(sorted({k for t in plan.train for k in t.stems}))}; '
-              f'sampling: {recipe.sampling}; augmentation: {recipe.augment}; loss: {recipe.loss}',
+              f'sampling: {recipe.sampling}; augmentation: {recipe.augment}; loss: {recipe.loss}'
+              +('' if recipe.loss=='l1' else f', keeping {", ".join(map(str, recipe.quantiles))}'),
               f'model: {n_params(BSRNN(plan.config))/1e6:.2f} million parameters, '
               f'{len(plan.config.widths)} bands'+(f'; {recipe.members} of these' if recipe.members>1 else '')]
     return '\n'.join(lines)
