@@ -125,23 +125,29 @@ def judge_stems(
                  level=round(float(levels[own]-np.delete(levels, own).max()), 2))
     return Manifest(manifest.originals, told, manifest.made, manifest.stems)
 
-# %% ../nbs/40_labelnoise.ipynb #77d39b40
+# %% ../nbs/40_labelnoise.ipynb #ebcbb447
 RULES = {'level': ('level', 20.), 'sdr': ('usdr', 9.)}  # rule -> what it looks at, the winners' threshold, dB
 
 def filter_stems(
     manifest,       # From `judge_stems`
     rule='level',   # 'level' or 'sdr'
     threshold=None, # Least number of dB; None: the winners'
+    fewest=1,       # Of each class the best so many are kept in any case: without any, none can be learnt
 ) -> Manifest:
     "The manifest with `keep` and `why`; what was not judged is kept, and a person's word counts more."
     if rule not in RULES: raise InputError(f'rule is "{rule}"; allowed: {", ".join(RULES)}')
     column, least = RULES[rule]
     least, told = least if threshold is None else threshold, copy.deepcopy(manifest.tracks)
+    classes = {}
     for song in told.values():
-        for s in song.values():
+        for k, s in song.items():
             s['keep'] = column not in s or s[column]>=least
-            if column in s:
-                s['why'] = f'{rule} {s[column]:.1f} dB, {"at least" if s["keep"] else "less than"} {least:g}'
+            if column not in s: continue
+            s['why'] = f'{rule} {s[column]:.1f} dB, {"at least" if s["keep"] else "less than"} {least:g}'
+            classes.setdefault(k, []).append(s)
+    for some in classes.values():
+        for s in sorted(some, key=lambda s: -s[column])[:fewest]:
+            if not s['keep']: s.update(keep=True, why=s['why']+', but the best of its class')
     return Manifest(manifest.originals, told, manifest.made|dict(rule=rule, threshold=least), manifest.stems)
 
 class Filtered(NamedTuple):
@@ -164,7 +170,7 @@ def precision_recall(
     share = lambda of: float((kept & right).sum()/of.sum()) if of.any() else float('nan')
     return Filtered(share(kept), share(right), int(kept.sum()), int(right.sum()), len(judged))
 
-# %% ../nbs/40_labelnoise.ipynb #21be3885
+# %% ../nbs/40_labelnoise.ipynb #74158c55
 def plot_filter(
     manifest,     # From `judge_stems`, with the truth
     rule='level', # 'level' or 'sdr'
@@ -183,7 +189,7 @@ def plot_filter(
         axs[0].plot(some[column], at, 'o', color=colour, alpha=.7, label=said)
     axs[0].set(yticks=range(len(classes)), yticklabels=classes, title=label); axs[0].legend(fontsize=8)
     at = np.sort(table[column].unique())
-    found = [precision_recall(filter_stems(manifest, rule, float(v))) for v in at]
+    found = [precision_recall(filter_stems(manifest, rule, float(v), fewest=0)) for v in at]
     for name, colour in [('precision', 'C2'), ('recall', 'C1')]:
         axs[1].step(at, [getattr(f, name) for f in found], where='pre', color=colour, label=name)
     axs[1].set(ylim=(0, 1.05), title='keeping what is at or above a threshold'); axs[1].legend(fontsize=8)

@@ -6,10 +6,11 @@
 __all__ = ['RECIPES', 'Recipe', 'learning_rate', 'plan', 'make_fabric', 'validate', 'save_checkpoint', 'load_checkpoint', 'Log',
            'compile_parts', 'start_from', 'fit', 'Stopped']
 
-# %% ../nbs/34_training.ipynb #805840c2
+# %% ../nbs/34_training.ipynb #bf4a92bb
 import copy
 import csv
 import hashlib
+import io
 import math
 import os
 import signal
@@ -151,7 +152,7 @@ def validate(
                                  reduce_op='sum')
     return float(total/n) if n else float('nan')
 
-# %% ../nbs/34_training.ipynb #4f8b3fd0
+# %% ../nbs/34_training.ipynb #78867a27
 def _digest(saved):
     "Checksum of everything in a checkpoint, values and tensors."
     h = hashlib.blake2b(digest_size=16)
@@ -166,12 +167,18 @@ def _digest(saved):
     walk(saved)
     return h.hexdigest()
 
+def _put(saved, path):
+    "torch.save, whose own writing does not say that a disk is full."
+    whole = io.BytesIO()
+    torch.save(saved, whole)
+    path.write_bytes(whole.getbuffer())
+
 def save_checkpoint(path, model, average, optimizer, state):
     "Write everything a run needs to go on; what was at `path` stays beside it as `previous.ckpt`."
     path, saved = Path(path), dict(model=model.state_dict(), average=average.state_dict(),
                                    optimizer=optimizer.state_dict(), state=dict(state))
     with atomic(path) as part:
-        torch.save({**saved, 'digest': _digest(saved)}, part)
+        _put({**saved, 'digest': _digest(saved)}, part)
         if path.exists(): os.replace(path, path.with_name('previous.ckpt'))
 
 def _read_checkpoint(path):
@@ -288,7 +295,7 @@ def start_from(
         raise InputError('everything is frozen: nothing is left to train')
     return f'{len(fit)} of {len(have)} tensors taken over, {len(frozen)} frozen'
 
-# %% ../nbs/34_training.ipynb #490ed4e2
+# %% ../nbs/34_training.ipynb #92e310c5
 class _Stop:
     "Hears SIGTERM and Ctrl-C, and lets the step be finished; does nothing outside the main thread."
     def __enter__(self):
@@ -308,8 +315,8 @@ def _bad_batch(folder, mixer, recipe, step, loss, norm):
     numbers = range(step*recipe.batch, (step+1)*recipe.batch)
     examples = [mixer[i] for i in numbers]
     with atomic(folder/'nonfinite.pt') as part:
-        torch.save(dict(step=step, mixture=torch.stack([x for x, _ in examples]),
-                        targets=torch.stack([y for _, y in examples])), part)
+        _put(dict(step=step, mixture=torch.stack([x for x, _ in examples]),
+                  targets=torch.stack([y for _, y in examples])), part)
     sources = sorted({line.split(' of ', 1)[1].rsplit(' at ', 1)[0]
                       for i in numbers for line in describe(mixer, i)})
     return (f'loss {loss:.3g}, gradient {norm:.3g} at step {step}; '
@@ -343,7 +350,7 @@ def fit(
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], recipe.lr,
                                   weight_decay=recipe.weight_decay)
     average = copy.deepcopy(model).eval().requires_grad_(False)      # what is scored and saved
-    state = dict(step=0, seconds=0., best=-math.inf, best_step=0, waited=0, skipped=0)
+    state = dict(step=0, seconds=0., best=-math.inf, best_step=0, waited=0, skipped=0, looked=-1)
     if resume and (last.exists() or last.with_name('previous.ckpt').exists()):
         state.update(load_checkpoint(last, model, average, optimizer))
         if me==0:
@@ -351,11 +358,9 @@ def fit(
     if recipe.compile: compile_parts(model)
     net, opt = fabric.setup(model, optimizer)
     if not state['step']: average.load_state_dict(model.state_dict())              # all processes begin alike
-    log = Log(folder, state['step'], wandb) if me==0 else None
+    log = Log(folder, max(state['looked'], 0), wandb) if me==0 else None  # rows whose checkpoint was saved, too
     began, first, in_row = time.monotonic()-state['seconds'], state['step'], 0
     waited, losses, bar = 0., [], _bar(recipe, 0, progress and me==0)
-    looked = int(log.rows[-1]['step']) if me==0 and log.rows else -1
-    if world>1: looked = fabric.broadcast(looked)
     next_look, next_save = (state['seconds']+60*m for m in (recipe.validate_minutes, recipe.save_minutes))
     def clock():
         "Seconds of training, the same in all processes."
@@ -373,8 +378,8 @@ def fit(
         if me==0: save_checkpoint(last, model, average, opt, state)
     def look():
         "Validate, log, keep the best."
-        nonlocal next_look, looked, looked_at, waited
-        looked = state['step']
+        nonlocal next_look, looked_at, waited
+        state['looked'] = state['step']
         score, before = validate(average, valid, recipe, fabric), state['seconds']
         loss = float(fabric.all_reduce(torch.stack(losses).mean())) if losses else math.nan
         losses.clear()
@@ -436,7 +441,7 @@ def fit(
             if state['seconds']>=next_look and share()<1: look()
             elif state['seconds']>=next_save: save(); next_save = state['seconds']+60*recipe.save_minutes
             told = fabric.broadcast(stop.heard) if world>1 else stop.heard            # process 0 decides
-        if done() and looked!=state['step']: look()
+        if done() and state['looked']!=state['step']: look()
     if told and not done():
         save()
         raise Stopped(f'stopped by {told} at step {state["step"]}; the state is in {shown(last)}: '

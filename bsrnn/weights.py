@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CARD', 'save_model', 'read_weights', 'load_model', 'load_pretrained', 'save_pretrained', 'push_to_hub']
 
-# %% ../nbs/24_weights.ipynb #9e4d8eff
+# %% ../nbs/24_weights.ipynb #1233022c
 import json
 from dataclasses import fields
 from pathlib import Path
@@ -13,12 +13,12 @@ from tempfile import TemporaryDirectory
 
 import torch
 from safetensors import safe_open, SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from .model import BSRNN, Bag, BSRNNConfig, n_params
 from .workspace import InputError, atomic, make_folder
 
-# %% ../nbs/24_weights.ipynb #a211d173
+# %% ../nbs/24_weights.ipynb #d913ce43
 def save_model(
     model,        # A `BSRNN`, or a `Bag` of several
     path,         # File to write, .safetensors
@@ -33,7 +33,7 @@ def save_model(
               'targets': ','.join(model.config.targets),
               'rate': str(model.config.rate),
               'provenance': json.dumps(provenance or getattr(model, 'provenance', {}))}
-    with atomic(path) as part: save_file(weights, str(part), header)
+    with atomic(path) as part: part.write_bytes(save(weights, header))      # a full disk is told by Python only
     return Path(path)
 
 # %% ../nbs/24_weights.ipynb #4b0feddb
