@@ -247,6 +247,11 @@ class Log:
             self.board.flush()
         if self.online: self.online.log({k: row[k] for k in self.fields[1:]}, step=row['step'])
 
+    def close(self):
+        "The last word: a run after this one, in the same process, is another."
+        if self.board: self.board.close()
+        if self.online: self.online.finish()
+
     def show(self, model, track, step, seconds=5):
         "For TensorBoard: the loudest seconds of a held-out song's estimate, and the size of its mask."
         target = model.config.targets[0]
@@ -398,7 +403,7 @@ def fit(
             if better:
                 save_model(average, folder/'model.safetensors', step=state['step'], recipe=asdict(recipe),
                            valid_usdr=None if math.isnan(score) else score)
-            bar.set_postfix_str(f'step {state["step"]}'
+            bar.set_postfix_str(f'step {state["step"]}, {speed:.1f} examples/s'
                                 +('' if math.isnan(score) else f', valid uSDR {score:.2f} dB'))
         save()
         looked_at, waited = clock(), 0.
@@ -442,6 +447,7 @@ def fit(
             elif state['seconds']>=next_save: save(); next_save = state['seconds']+60*recipe.save_minutes
             told = fabric.broadcast(stop.heard) if world>1 else stop.heard            # process 0 decides
         if done() and state['looked']!=state['step']: look()
+    if me==0: log.close()
     if told and not done():
         save()
         raise Stopped(f'stopped by {told} at step {state["step"]}; the state is in {shown(last)}: '
