@@ -5,10 +5,12 @@
 # %% auto #0
 __all__ = ['Mixer', 'batches', 'describe']
 
-# %% ../nbs/15_mixing.ipynb #196f5252
+# %% ../nbs/15_mixing.ipynb #4c0a21d8
 import copy
 import math
 import os
+import signal
+import threading
 import warnings
 
 import numpy as np
@@ -149,7 +151,7 @@ class Mixer(torch.utils.data.Dataset):
         peak = max(mixture.abs().max(), targets.abs().max(), torch.tensor(1e-3))
         return mixture/peak, targets/peak                                         # (c l) and (s c l)
 
-# %% ../nbs/15_mixing.ipynb #cbc5ff83
+# %% ../nbs/15_mixing.ipynb #f87c7ebf
 class _Order:
     "Numbers of the examples, batch after batch, of some parts of every batch."
     def __init__(self, start, stop, size, parts, mine):
@@ -175,13 +177,18 @@ def batches(
                                          sampler=_Order(start, len(mixer), batch_size, parts, mine),
                                          num_workers=workers, drop_last=True, pin_memory=torch.cuda.is_available(),
                                          prefetch_factor=4 if workers else None)
+    handler = signal.getsignal(signal.SIGCHLD)
     try:
-        yield from loader
+        examples = iter(loader)
+        # torch would throw a killed worker's error into whatever runs then; here it comes where a batch is asked for
+        if workers and threading.current_thread() is threading.main_thread(): signal.signal(signal.SIGCHLD, handler or 0)
+        yield from examples
     except InputError as e:
         # torch adds the worker's traceback
         raise InputError(str(e).rsplit('InputError: ', 1)[-1].strip()) from None
-    except RuntimeError as e:
-        if 'DataLoader worker' not in str(e): raise
+    except (RuntimeError, EOFError, ConnectionError) as e:
+        # its own errors are 'Caught ...'; its end shows as a lost connection, or torch notices
+        if 'Caught' in str(e) or (isinstance(e, RuntimeError) and 'exited unexpectedly' not in str(e)): raise
         raise InputError('a process that makes examples was killed; if the memory was full, '
                          'less of it is needed with a smaller batch') from None
 
