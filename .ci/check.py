@@ -1,7 +1,8 @@
 "Check the repository: export fresh, notebooks clean, chapters in order, experiments with parameters, README from its notebook."
-import ast, filecmp, re, shutil, subprocess, sys, tempfile
+import ast, copy, filecmp, re, shutil, subprocess, sys, tempfile
 from pathlib import Path
 import nbformat
+from fold import fold
 
 root = Path(__file__).resolve().parent.parent
 notebooks = {p: nbformat.read(p, as_version=4) for p in sorted((root/'nbs').glob('*.ipynb'))}
@@ -61,6 +62,37 @@ def outputs():
         if any(o.output_type=='error' for c in code(nb) for o in c.outputs): yield f'{p.name}: an error is saved in it'
         for path in re.findall(r'/(?:tmp|home|root|work|Users)/[^"\\\s]+', p.read_text(encoding='utf-8')): yield f'{p.name}: {path} is a path of one machine'
 
+PARTS = ('- **You will be able to**', '- **You need**', '- **It takes**', '## Common mistakes', '## Summary', '## Exercises', '## Further reading')
+
+def course():
+    "Every chapter has its frame: what it is for and what it takes, mistakes, a summary, three exercises with solutions, reading."
+    for p, nb in notebooks.items():
+        if number(p) is None: continue
+        text = '\n'.join(c.source for c in nb.cells if c.cell_type=='markdown')
+        at = [text.find(part) for part in PARTS]
+        if -1 in at or at!=sorted(at): yield f'{p.name}: expected, in this order: {", ".join(PARTS)}'
+        if not re.search(r'^- \*\*It takes\*\* .*\d+ (s|seconds?) to run', text, re.M): yield f'{p.name}: its time to run is not stated'
+        asked = [int(n) for c in code(nb) for n in re.findall(r'^exercise\((\d+),', c.source, re.M) if n!='0']
+        if len(asked)<6 or asked!=[n for n in range(1, len(asked)//2+1) for _ in '12']: yield f'{p.name}: expected three exercises or more, each asked and then solved; found the numbers {asked}'
+
+def folded():
+    "Cells with noise, and solutions, are folded in JupyterLab and on the site."
+    for p, nb in notebooks.items():
+        if fold(copy.deepcopy(nb)): yield f'{p.name}: run python .ci/fold.py'
+
+def pictures():
+    "Every saved picture has its description, no output is longer than a screen, no solution is wrong."
+    for p, nb in notebooks.items():
+        for c in code(nb):
+            for o in c.outputs:
+                html = ''.join(o.get('data', {}).get('text/html', ''))
+                for img in re.findall(r'<img [^>]{0,300}', html):
+                    if not re.search(r'alt="[^"]{15,}', img): yield f'{p.name}: a picture without alt text, drawn by {c.source.splitlines()[0]!r}'
+                if 'image/png' in o.get('data', {}): yield f'{p.name}: a picture without description; start_chapter() sets the style'
+                text = ''.join(o.get('text', '') or o.get('data', {}).get('text/plain', ''))
+                if text.count('\n')>45: yield f'{p.name}: an output of {text.count(chr(10))} lines, expected at most 45'
+                if re.search(r'^Exercise [1-9]\d*: not yet', text, re.M): yield f'{p.name}: a solution does not hold: {text.strip()}'
+
 def links():
     "Every file that the README or a notebook links to is there."
     texts = {root/'README.md': (root/'README.md').read_text(encoding='utf-8')}
@@ -75,7 +107,7 @@ def readme():
 
 if __name__=='__main__':
     failed = 0
-    checks = (stale, order, parameters, outputs, links, readme)
+    checks = (stale, order, parameters, outputs, course, folded, pictures, links, readme)
     for check in checks:
         found = list(check())
         failed += bool(found)
