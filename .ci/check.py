@@ -2,6 +2,8 @@
 import ast, copy, filecmp, re, shutil, subprocess, sys, tempfile
 from pathlib import Path
 import nbformat
+from book import chapters
+from execute import fingerprint, saved
 from fold import fold
 
 root = Path(__file__).resolve().parent.parent
@@ -93,6 +95,17 @@ def pictures():
                 if text.count('\n')>45: yield f'{p.name}: an output of {text.count(chr(10))} lines, expected at most 45'
                 if re.search(r'^Exercise [1-9]\d*: not yet', text, re.M): yield f'{p.name}: a solution does not hold: {text.strip()}'
 
+def executed():
+    "The saved outputs of a chapter come from the code that stands in it."
+    old = saved()
+    for p, nb in notebooks.items():
+        if (number(p) is not None or p.stem=='index') and old.get(p.stem)!=fingerprint(nb): yield f'{p.name}: run python .ci/execute.py {p.stem}'
+
+def chapter_map():
+    "The index lists every page, and nothing else."
+    try: chapters()
+    except SystemExit as e: yield str(e)
+
 def links():
     "Every file that the README or a notebook links to is there."
     texts = {root/'README.md': (root/'README.md').read_text(encoding='utf-8')}
@@ -107,7 +120,7 @@ def readme():
 
 if __name__=='__main__':
     failed = 0
-    checks = (stale, order, parameters, outputs, course, folded, pictures, links, readme)
+    checks = (stale, order, parameters, outputs, course, folded, pictures, executed, chapter_map, links, readme)
     for check in checks:
         found = list(check())
         failed += bool(found)

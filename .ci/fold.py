@@ -1,4 +1,6 @@
-"Fold cells with noise, and solutions, in all notebooks: JupyterLab reads `source_hidden`, the site the tag `hide-cell`."
+"""Fold cells with noise, and solutions, in all notebooks. JupyterLab reads `source_hidden`, the site the tag `hide-cell`.
+
+`#| hide`: code and output; `#| echo: false`: the code only."""
 import re
 from pathlib import Path
 import nbformat
@@ -11,8 +13,10 @@ def fold(nb) -> bool:
         n = re.search(r'^exercise\(([1-9]\d*),', c.source, re.M)
         wanted = c.source.startswith(('#| hide', '#| default_exp')) or (n is not None and n[1] in solved)
         if n: solved.add(n[1])
-        tags = [t for t in c.metadata.get('tags', []) if t!='hide-cell']+['hide-cell']*wanted
-        for key, value in [('tags', tags), ('jupyter', {'source_hidden': True} if wanted else {})]:
+        silent = c.source.startswith('#| echo: false')
+        tags = [t for t in c.metadata.get('tags', []) if t not in ('hide-cell', 'hide-input')]
+        tags += ['hide-cell']*wanted+['hide-input']*silent
+        for key, value in [('tags', tags), ('jupyter', {'source_hidden': True} if wanted or silent else {})]:
             if value: c.metadata[key] = value
             else: c.metadata.pop(key, None)
     return nbformat.writes(nb)!=before
