@@ -64,27 +64,35 @@ def outputs():
         if any(o.output_type=='error' for c in code(nb) for o in c.outputs): yield f'{p.name}: an error is saved in it'
         for path in re.findall(r'/(?:tmp|home|root|work|Users)/[^"\\\s]+', p.read_text(encoding='utf-8')): yield f'{p.name}: {path} is a path of one machine'
 
-PARTS = ('- **You will be able to**', '- **You need**', '- **It takes**', '## Common mistakes', '## Summary', '## Exercises', '## Further reading')
+PARTS = ('- **You will be able to**', '- **You need**', '- **It takes**', '## Common mistakes\n', '## Summary\n', '## Exercises\n', '## Further reading\n')
+
+WAITING = '''04_demo 05_stream 06_manifest 10_eda 13_prepare 14_augment 19_bands
+           23_model 30_loss 32_evaluate 33_experiment 34_training 37_metrics 39_estimates 40_labelnoise
+           41_selftrain 42_testset 45_sweep 47_trainer'''.split()  # take a name out when its chapter has the form
+
+def framed():
+    "Notebooks that must have the course's form: all chapters but those that still wait for it."
+    return {p: nb for p, nb in notebooks.items() if p.stem not in WAITING}
 
 def course():
     "Every chapter has its frame: what it is for and what it takes, mistakes, a summary, three exercises with solutions, reading."
-    for p, nb in notebooks.items():
+    for p, nb in framed().items():
         if number(p) is None: continue
         text = '\n'.join(c.source for c in nb.cells if c.cell_type=='markdown')
         at = [text.find(part) for part in PARTS]
-        if -1 in at or at!=sorted(at): yield f'{p.name}: expected, in this order: {", ".join(PARTS)}'
+        if -1 in at or at!=sorted(at): yield f'{p.name}: expected, in this order: {", ".join(PARTS).replace(chr(10), "")}'
         if not re.search(r'^- \*\*It takes\*\* .*\d+ (s|seconds?) to run', text, re.M): yield f'{p.name}: its time to run is not stated'
         asked = [int(n) for c in code(nb) for n in re.findall(r'^exercise\((\d+),', c.source, re.M) if n!='0']
         if len(asked)<6 or asked!=[n for n in range(1, len(asked)//2+1) for _ in '12']: yield f'{p.name}: expected three exercises or more, each asked and then solved; found the numbers {asked}'
 
 def folded():
     "Cells with noise, and solutions, are folded in JupyterLab and on the site."
-    for p, nb in notebooks.items():
+    for p, nb in framed().items():
         if fold(copy.deepcopy(nb)): yield f'{p.name}: run python .ci/fold.py'
 
 def pictures():
     "Every saved picture has its description, no output is longer than a screen, no solution is wrong."
-    for p, nb in notebooks.items():
+    for p, nb in framed().items():
         for c in code(nb):
             for o in c.outputs:
                 html = ''.join(o.get('data', {}).get('text/html', ''))

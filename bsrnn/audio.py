@@ -55,12 +55,13 @@ def _check_file(path):
     if empty: raise InputError(f'{path} is an empty file; expected audio')
     return path
 
-# %% ../nbs/01_audio.ipynb #083091da
+# %% ../nbs/01_audio.ipynb #2f93ddb8
 def _exact_clock(c, s): return 'mp4' in c.format.name and s.time_base is not None and s.time_base*s.rate<=1
 
 def _av_info(path, stream):
     "Rate, channels, length of one stream; the length is counted by decoding if the container does not say."
-    with av.open(str(path.resolve()), metadata_errors='replace') as c:     # an absolute path: FFmpeg takes "name:" for a protocol
+    # an absolute path: FFmpeg takes "name:" for a protocol
+    with av.open(str(path.resolve()), metadata_errors='replace') as c:
         if not c.streams.audio: raise InputError(f'{path} has no audio in it')
         if stream>=len(c.streams.audio):
             raise InputError(f'{path} has {len(c.streams.audio)} audio streams; '
@@ -84,7 +85,7 @@ def _info(path, stream, mtime, size):
     "`info`, remembered as long as the file does not change: counting samples may mean decoding all of it."
     try:
         i = sf.info(str(path))
-        if i.frames>=2**62: raise TypeError              # a flac that was written to a pipe: its length is not known
+        if i.frames>=2**62: raise TypeError       # a flac that was written to a pipe: its length is not known
         return AudioInfo(i.samplerate, i.channels, i.frames, 1, 'soundfile')
     except UnicodeError: raise InputError(f'{path!r}: the name is not valid text; rename the file') from None
     except (sf.LibsndfileError, TypeError): pass     # TypeError: soundfile wants to be told what a .raw is
@@ -161,7 +162,7 @@ def read(
     x = resample(torch.from_numpy(x), i.rate, rate)[:, start-first*b:stop-first*b]
     return x, rate
 
-# %% ../nbs/01_audio.ipynb #d559748b
+# %% ../nbs/01_audio.ipynb #f8d66f5e
 BITS = {'16': 'PCM_16', '24': 'PCM_24', 'float': 'FLOAT'}   # bits of a sample -> libsndfile's name for it
 
 def _format(path, bits):
@@ -194,7 +195,8 @@ def tags(
     if info(path).decoder=='soundfile':
         with sf.SoundFile(str(path)) as f: found = {k: getattr(f, k) for k in TAGS}
     else:
-        with av.open(str(Path(path).resolve()), metadata_errors='replace') as c: found = {k.lower(): v for k, v in c.metadata.items()}
+        with av.open(str(Path(path).resolve()), metadata_errors='replace') as c:
+            found = {k.lower(): v for k, v in c.metadata.items()}
         found['tracknumber'] = found.get('track', '').split('/')[0]
     return {k: found[k] for k in TAGS if found.get(k)}
 
@@ -207,7 +209,7 @@ def writer(
     frames=0,  # Length, if it is known: over 4 GB a wav needs another header (RF64)
     tags=None, # Title, artist and so on, as from `tags`
 ):
-    "Yield a function that takes a waveform (c l) block by block; the file is there, whole, when all went well."
+    "Yield a function that takes a waveform (c l) block by block; the file is there, whole, if all went well."
     path = Path(path)
     fmt, subtype = _format(path, bits)
     if fmt=='WAV' and 4*frames*channels>2**32-2**20: fmt = 'RF64'
@@ -233,7 +235,8 @@ def writer(
                 with suppress(sf.LibsndfileError): setattr(f, k, v)
             yield put
         if not written and fmt not in ('WAV', 'AIFF'):
-            raise InputError(f'{path.name}: there are no samples to write; of the formats only wav can be empty')
+            raise InputError(f'{path.name}: there are no samples to write; '
+                             'of the formats only wav can be empty')
         if fmt in ('WAV', 'RF64', 'FLAC', 'AIFF') and sf.info(str(part)).frames!=written:
             raise OSError(errno.ENOSPC, 'disk full')
     if peak>1 and not exact:

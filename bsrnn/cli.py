@@ -14,7 +14,7 @@ import threading
 import warnings
 from contextlib import contextmanager
 
-# %% ../nbs/51_cli.ipynb #78c58f3a
+# %% ../nbs/51_cli.ipynb #1a764f89
 def _separate(a):
     from bsrnn.catalogue import CATALOGUE, is_cached, open_model
     from bsrnn.experiment import newest_model, recipe_of
@@ -28,10 +28,13 @@ def _separate(a):
         if m in CATALOGUE and not is_cached(m):
             raise InputError(f'{m} is not on this disk yet; "bsrnn weights {m}" downloads it')
     targets = [t.strip() for t in a.target.split(',')] if a.target else []
-    model = open_model(models, targets[0] if len(targets)==1 else '', pick_device(a.device), a.ema, a.layout, a.weights)
+    model = open_model(models, targets[0] if len(targets)==1 else '', pick_device(a.device), a.ema, a.layout,
+                       a.weights)
     stereo = recipe_of(models).get('stereo', 'lr') if a.stereo=='auto' else a.stereo
-    separator = Separator(model, a.quality, a.segment, a.hop, stereo, a.shifts, a.consistent, a.precision, a.batch)
-    jobs = plan_jobs(songs, part_names(separator, targets, a.residual), a.out, a.template, a.format)[part::parts]
+    separator = Separator(model, a.quality, a.segment, a.hop, stereo, a.shifts, a.consistent, a.precision,
+                          a.batch)
+    jobs = plan_jobs(songs, part_names(separator, targets, a.residual), a.out, a.template,
+                     a.format)[part::parts]
     if parts>1: print(f'part {part+1} of {parts}: {len(jobs)} of {len(songs)} songs')
     if a.dry_run: return _show(jobs, a.overwrite)
     results = separate_songs(separator, jobs, a.bits, a.overwrite)
@@ -109,7 +112,8 @@ def _parser():
     s.add_argument('--model', action='append', help='run folder, model file, checkpoint, or a name that '
                    '"bsrnn weights" lists; the newest training run if not given. '
                    'Given again: all of them, and the mean where several know a target')
-    s.add_argument('--weights', type=_numbers, default=(), metavar='W,W', help='weights of the models in that mean')
+    s.add_argument('--weights', type=_numbers, default=(), metavar='W,W',
+                   help='weights of the models in that mean')
     s.add_argument('--target', default='', help='only these of its targets, joined by commas')
     s.add_argument('--residual', action=argparse.BooleanOptionalAction, default=None,
                    help='write what is left of the mixture, too; if not said: when there is one target')
@@ -122,8 +126,10 @@ def _parser():
     s.add_argument('--quality', default='balanced', choices=['fast', 'balanced', 'best'],
                    help='how much segments overlap; balanced if not given')
     s.add_argument('--segment', type=float, default=10., help='length of a segment, s')
-    s.add_argument('--hop', type=float, default=0., help='from one segment to the next, s, instead of a quality')
-    s.add_argument('--shifts', type=int, default=1, help='mean of so many shifted runs: so many times the work')
+    s.add_argument('--hop', type=float, default=0.,
+                   help='from one segment to the next, s, instead of a quality')
+    s.add_argument('--shifts', type=int, default=1,
+                   help='mean of so many shifted runs: so many times the work')
     s.add_argument('--stereo', default='auto', choices=['auto', 'lr', 'ms', 'both'],
                    help='what the model hears; as it was trained to if not given')
     s.add_argument('--consistent', action='store_true',
@@ -133,7 +139,8 @@ def _parser():
     s.add_argument('--batch', type=int, default=0, help='segments that go through the model together')
     s.add_argument('--part', type=_part, metavar='I/N', help='only every Nth song, beginning with the Ith: '
                    'for several machines (torchrun, fabric run and SLURM say so themselves)')
-    s.add_argument('--overwrite', action='store_true', help='replace files that exist; they are kept otherwise')
+    s.add_argument('--overwrite', action='store_true',
+                   help='replace files that exist; they are kept otherwise')
     s.add_argument('--dry-run', action='store_true', help='say what would be done')
     imported(s)
     w = command('weights', _weights, 'list public weights, or download one by its name')
@@ -161,7 +168,8 @@ def main(
         if _is_first(): print(f'bsrnn: {e}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print('bsrnn: stopped; what is finished stays, and the same command goes on from there', file=sys.stderr)
+        print('bsrnn: stopped; what is finished stays, and the same command goes on from there',
+              file=sys.stderr)
         return 130
 
 def _is_first():
@@ -172,7 +180,8 @@ def _is_first():
 def _stoppable():
     "SIGTERM, which batch systems send, is answered like Ctrl-C."
     def stop(*_): raise KeyboardInterrupt
-    before = signal.signal(signal.SIGTERM, stop) if threading.current_thread() is threading.main_thread() else None
+    before = signal.signal(signal.SIGTERM,
+                           stop) if threading.current_thread() is threading.main_thread() else None
     try: yield
     finally:
         if before is not None: signal.signal(signal.SIGTERM, before)

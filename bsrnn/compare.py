@@ -6,7 +6,7 @@
 __all__ = ['LADDER', 'FEWEST', 'read_scores', 'plot_spread', 'plot_over_time', 'worst_stretch', 'Difference', 'paired', 'verdict',
            'plot_difference']
 
-# %% ../nbs/43_compare.ipynb #0df40912
+# %% ../nbs/43_compare.ipynb #056b8a14
 from pathlib import Path
 from typing import NamedTuple
 import json
@@ -19,8 +19,8 @@ from scipy.stats import bootstrap
 
 from .evaluate import score_table
 from .testset import read_museval
-from .viz import plot_spectrogram
-from .workspace import InputError
+from .viz import COLORS, plot_spectrogram
+from .workspace import INK, InputError
 
 # %% ../nbs/43_compare.ipynb #b0c868b0
 def read_scores(
@@ -53,7 +53,7 @@ def read_scores(
                                 for k, x in one['frames'].items()}
     return table.assign(note=table.note.fillna('') if 'note' in table else ''), frames
 
-# %% ../nbs/43_compare.ipynb #c206fb66
+# %% ../nbs/43_compare.ipynb #a05b1dec
 LADDER = {'mixture_usdr': 'mixture', 'usdr': 'estimates', 'irm': 'ideal ratio mask'}
 
 def plot_spread(
@@ -62,20 +62,21 @@ def plot_spread(
     label='', # Title
 ):
     "uSDR of all songs by target: the mixture as estimate, the estimates, an ideal ratio mask where known."
-    ax = ax or plt.subplots(figsize=(9, 3), layout='constrained')[1]
+    ax = ax or plt.subplots(figsize=(9, 3))[1]
     targets, kinds = list(table.target.unique()), [c for c in LADDER if c in table and table[c].notna().any()]
     for i, c in enumerate(kinds):
         at = [j+(i-(len(kinds)-1)/2)*.25 for j in range(len(targets))]
+        color = COLORS['mixture'] if c=='mixture_usdr' else f'C{i}'
         values = [table.loc[table.target==t, c].dropna().to_numpy(float) for t in targets]
-        ax.boxplot(values, positions=at, widths=.2, showfliers=False, medianprops=dict(color=f'C{i}'),
-                   manage_ticks=False)
-        for x, v in zip(at, values): ax.plot(np.full(len(v), x), v, '.', color=f'C{i}', alpha=.5)
-        ax.plot([], [], '.', color=f'C{i}', label=LADDER[c])
-    ax.axhline(0, color='k', linewidth=.8); ax.set_xticks(range(len(targets)), targets)
-    ax.set(ylabel='uSDR (dB)', title=label); ax.legend(fontsize=8)
+        ax.boxplot(values, positions=at, widths=.2, showfliers=False, manage_ticks=False,
+                   **{f'{part}props': dict(color=color) for part in ('median', 'box', 'whisker', 'cap')})
+        for x, v in zip(at, values): ax.plot(np.full(len(v), x), v, '.', color=color, alpha=.5)
+        ax.plot([], [], '.', color=color, label=LADDER[c])
+    ax.axhline(0, color=INK, linewidth=.8); ax.set_xticks(range(len(targets)), targets)
+    ax.set(ylabel='uSDR (dB)', title=label); ax.legend(fontsize=8, loc='center left', bbox_to_anchor=(1, .5))
     return ax
 
-# %% ../nbs/43_compare.ipynb #7b65f78c
+# %% ../nbs/43_compare.ipynb #f2e4024b
 def plot_over_time(
     sdr,      # SDR of every second, dB
     audio,    # The true waveform (c l)
@@ -83,11 +84,11 @@ def plot_over_time(
     label='', # Title
 ):
     "A spectrogram and, on the same time axis, the SDR of every second."
-    fig, axs = plt.subplots(2, 1, figsize=(10, 4), sharex=True, layout='constrained', height_ratios=[3, 2])
+    fig, axs = plt.subplots(2, 1, figsize=(10, 4), sharex=True, height_ratios=[3, 2])
     plot_spectrogram(audio, rate, ax=axs[0], label=label)
     sdr = np.where(np.isfinite(sdr), sdr, np.nan)
     axs[1].stairs(sdr, np.arange(len(sdr)+1), baseline=None, color='C0')
-    axs[1].axhline(0, color='k', linewidth=.8); axs[0].set_xlabel('')
+    axs[1].axhline(0, color=INK, linewidth=.8); axs[0].set_xlabel('')
     axs[1].set(xlabel='time (s)', ylabel='SDR (dB)', xlim=(0, max(len(sdr), 1)))
     axs[1].xaxis.set_major_locator(plt.MaxNLocator(integer=True))
     return axs
@@ -153,7 +154,7 @@ def verdict(
             lines.append(f'{text}; 95 % interval {d.low:+.2f} to {d.high:+.2f}): {says}')
     return '\n'.join(lines) or 'nothing to compare: no song and target that both were scored on'
 
-# %% ../nbs/43_compare.ipynb #0b6261b2
+# %% ../nbs/43_compare.ipynb #ab34fd73
 def plot_difference(
     a,                # Table of one model, from `score_table`
     b,                # Table of another
@@ -163,11 +164,11 @@ def plot_difference(
     label='',         # Title
 ):
     "Differences of two models in every song, sorted."
-    ax = ax or plt.subplots(figsize=(8, 2.4), layout='constrained')[1]
+    ax = ax or plt.subplots(figsize=(8, 2.4))[1]
     one, two = (t[t.target==target].set_index('track')[statistic].astype(float) for t in (a, b))
     gap = (one-two).dropna().sort_values()
-    ax.bar(range(len(gap)), gap, color=np.where(gap>0, 'C0', 'C3'))
-    ax.axhline(0, color='k', linewidth=.8)
+    ax.bar(range(len(gap)), gap, color=np.where(gap>0, 'C0', 'C1'))
+    ax.axhline(0, color=INK, linewidth=.8)
     ax.set(xlabel='songs, sorted', ylabel=f'difference in {statistic.replace("sdr", "SDR")} (dB)',
            title=label, xticks=[])
     return ax

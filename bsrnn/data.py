@@ -117,7 +117,7 @@ def _check_names(table, tracks):
     if missing:
         raise InputError(f'stems: no track has a stem "{missing[0]}"; they have {", ".join(sorted(there))}')
 
-# %% ../nbs/12_data.ipynb #84d1a0bf
+# %% ../nbs/12_data.ipynb #366247d6
 def musdb_sample() -> Path:
     "MUSDB18's free 7-second excerpts, fetched once into data/ by `musdb`; needs the internet and ffmpeg."
     folder = data_dir()/'MUSDB18-7'
@@ -139,7 +139,7 @@ def _is_data(path):
     except OSError: return False                                           # a name that is too long
 
 def find_dataset(
-    path='',  # Dataset folder or manifest, seen from here or the project; 'musdb-sample'; empty: MUSDB18 in data/
+    path='',  # Dataset or manifest, from here or the project; 'musdb-sample'; empty: MUSDB18 in data/
 ):
     "The dataset to use: the one given, else the first MUSDB18-like one in `data/`, else None."
     if path=='musdb-sample': return musdb_sample()
@@ -168,7 +168,7 @@ def stem_table(
                          'expected JSON such as {"other": ["piano", "guitar"]}') from None
     return check_table({role.lower(): [k.lower() for k in names] for role, names in table.items()})
 
-# %% ../nbs/12_data.ipynb #50c3d7c7
+# %% ../nbs/12_data.ipynb #3a2fc43f
 FOUR = ('vocals', 'bass', 'drums', 'other')
 
 def split_targets(
@@ -177,7 +177,8 @@ def split_targets(
     "Names of targets as a tuple; raises `InputError` if one is there twice."
     targets = FOUR if targets=='all' else targets.split(',') if isinstance(targets, str) else targets
     targets = tuple(t.strip() for t in targets)
-    if len(set(targets))<len(targets): raise InputError(f'targets are {", ".join(targets)}; expected each of them once')
+    if len(set(targets))<len(targets):
+        raise InputError(f'targets are {", ".join(targets)}; expected each of them once')
     return targets
 
 # %% ../nbs/12_data.ipynb #ac9aa479

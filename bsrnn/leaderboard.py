@@ -5,23 +5,25 @@
 # %% auto #0
 __all__ = ['SOURCES', 'PUBLISHED', 'STEMS', 'NAMES', 'SILENT_NOTE', 'published', 'measured', 'comparable', 'plot_board']
 
-# %% ../nbs/44_leaderboard.ipynb #58298230
+# %% ../nbs/44_leaderboard.ipynb #7e285e30
 import warnings
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.transforms import Bbox
 
 from .compare import read_scores
 from .experiment import Run, runs
+from .viz import COLORS
 from .workspace import InputError, outputs_dir
 
-# %% ../nbs/44_leaderboard.ipynb #b9073f81
+# %% ../nbs/44_leaderboard.ipynb #d6f2821f
 SOURCES = {  # where a number stands, and how far it was checked
     'board': 'MUSDB18 leaderboard',
     'paper': 'Luo & Yu 2022, arXiv 2209.15174, table III; parameters counted here (chapter 23)',
-    'magron': 'arXiv 2603.09187 and repository magronp/bsrnn',
+    'magron': 'arXiv 2603.09187 and repository magronp/bsrnn; parameters counted here (chapter 23)',
     'simo': 'SIMO stereo BSRNN, ICASSP 2024, as quoted by magronp/bsrnn',
     'crlandsc': 'repository crlandsc/Music-Demixing-with-Band-Split-RNN',
     'amanteur': 'repository amanteur/BandSplitRNN-PyTorch; cSDR there has other windows',
@@ -30,7 +32,9 @@ SOURCES = {  # where a number stands, and how far it was checked
     'demucs': 'repository facebookresearch/demucs',
     'scnet': 'SCNet, arXiv 2401.13276, quoted',
     'third': 'a third-party compilation, not checked',
-    'roformer': 'BS-RoFormer, arXiv 2309.02612',
+    'roformer': 'BS-RoFormer, arXiv 2309.02612; four models, one a stem',
+    'dttnet': 'DTTNet, table of its repository',
+    'mamba': 'TS-BSmamba2, arXiv 2409.06245, quoted',
     'umx': 'repository sigsep/open-unmix-pytorch; average computed here'}
 
 PUBLISHED = """model | data | statistic | scores | training | year | size | source
@@ -63,21 +67,26 @@ BSRNN | MUSDB18-HQ | uSDR | 10.04 8.92 6.8 6.01 7.94 | - | 2022 | 36.7 4 | paper
 BSRNN | MUSDB18-HQ | cSDR | 10.01 9.01 7.22 6.7 8.24 | - | 2022 | 36.7 4 | paper
 BSRNN (semi-sup.) | MUSDB18-HQ | uSDR | 10.47 9.66 7.2 6.33 8.42 | more | 2022 | 36.7 4 | paper
 BSRNN (semi-sup.) | MUSDB18-HQ | cSDR | 10.47 10.15 8.16 7.08 8.97 | more | 2022 | 36.7 4 | paper
-BSRNN, replication | MUSDB18-HQ | cSDR | 9.14 8.07 7.72 5.68 7.65 | - | 2026 | - - | magron
-oBSRNN | MUSDB18-HQ | cSDR | 9.81 10.31 9.85 6.31 9.07 | - | 2026 | - - | magron
+BSRNN, replication | MUSDB18-HQ | cSDR | 9.14 8.07 7.72 5.68 7.65 | - | 2026 | 36.7 4 | magron
+oBSRNN | MUSDB18-HQ | cSDR | 9.81 10.31 9.85 6.31 9.07 | - | 2026 | 41 4 | magron
 SIMO-BSRNN | MUSDB18-HQ | cSDR | 9.73 10.06 7.8 6.56 8.54 | - | 2024 | - - | simo
-oBSRNN-SIMO | MUSDB18-HQ | cSDR | 10.66 10.98 9.73 7.78 9.79 | - | 2026 | - - | magron
+oBSRNN-SIMO | MUSDB18-HQ | cSDR | 10.66 10.98 9.73 7.78 9.79 | - | 2026 | 108.7 1 | magron
 BSRNN crlandsc (label noise) | MDX'23 A | SDR | 6.262 4.831 5.605 3.268 4.992 | - | 2023 | - - | crlandsc
 BSRNN amanteur, vocals | MUSDB18-HQ | uSDR | 6.883 - - - - | - | 2023 | - - | amanteur
 BSRNN baseline | MDX'23 C | SDR | 7.98 6.53 5.63 4.43 6.14 | - | 2023 | - - | roformer-quote
 CCOM (winner, label noise) | MDX'23 A | SDR | 8.369 7.993 8.117 5.342 7.455 | - | 2023 | - - | sdx
 Hybrid Demucs | MUSDB18-HQ | cSDR | 8.13 8.24 8.76 5.59 7.68 | - | 2021 | 83.6 1 | demucs
-HT Demucs | MUSDB18-HQ | cSDR | 9.2 10.08 10.39 6.32 9 | more | 2022 | 42 1 | demucs
+HT Demucs | MUSDB18-HQ | cSDR | 7.93 7.94 8.48 5.72 7.52 | - | 2022 | 42 1 | third
+HT Demucs (800 more songs) | MUSDB18-HQ | cSDR | 9.2 10.08 10.39 6.32 9 | more | 2022 | 42 1 | demucs
 SCNet | MUSDB18-HQ | cSDR | 9.89 10.51 8.82 6.76 9 | - | 2024 | 10.1 1 | scnet
 SCNet-large | MUSDB18-HQ | cSDR | 10.86 10.98 9.49 7.44 9.69 | - | 2024 | 41.2 1 | third
-BS-RoFormer (L=6) | MUSDB18-HQ | cSDR | 10.66 9.49 11.31 7.73 9.8 | - | 2023 | - - | roformer
+BS-RoFormer (L=6) | MUSDB18-HQ | cSDR | 10.66 9.49 11.31 7.73 9.8 | - | 2023 | 72.2 4 | roformer
+BS-RoFormer (L=9) | MUSDB18-HQ | cSDR | 11.02 9.66 11.58 7.8 10.02 | - | 2023 | 82.8 4 | third
 BS-RoFormer (L=12) | MUSDB18-HQ | cSDR | 12.72 12.91 13.32 9.01 11.99 | more | 2023 | 93.4 4 | roformer
-Mel-RoFormer (L=6) | MUSDB18-HQ | cSDR | 11.21 9.91 9.64 7.81 9.64 | - | 2023 | - - | third
+Mel-RoFormer (L=6) | MUSDB18-HQ | cSDR | 11.21 9.91 9.64 7.81 9.64 | - | 2023 | 84.2 4 | third
+TFC-TDF-UNet v3 | MUSDB18-HQ | cSDR | 9.59 8.44 8.45 6.86 8.34 | - | 2023 | - - | third
+DTTNet | MUSDB18-HQ | cSDR | 10.12 7.74 7.45 6.92 8.06 | - | 2023 | 4.97 4 | dttnet
+TS-BSmamba2 | MUSDB18-HQ | uSDR | - - - - 8.71 | - | 2024 | - - | mamba
 Open-Unmix (UMXHQ) | MUSDB18-HQ | cSDR | 6.25 6.04 5.07 4.28 5.41 | - | 2019 | - - | umx
 Open-Unmix (UMXL) | MUSDB18-HQ | cSDR | 7.21 7.15 6.02 4.89 6.32 | more | 2021 | - - | umx"""
 
@@ -127,7 +136,7 @@ def measured() -> pd.DataFrame:
                              how='measured here', source=f'{run.folder.name}/scores.csv'))
     return pd.DataFrame(rows, columns=list(published().columns))
 
-# %% ../nbs/44_leaderboard.ipynb #f48d5be5
+# %% ../nbs/44_leaderboard.ipynb #6d6c885f
 def comparable(
     table,            # From `published` and `measured`, one below the other
     statistic='cSDR', # 'cSDR' or 'uSDR'
@@ -143,21 +152,34 @@ def plot_board(
     ax=None,        # Axes to draw on; a new figure if None
 ):
     "Scores by year or by parameters: hollow with more training data, a star where it was measured here."
-    ax = ax or plt.subplots(figsize=(7, 3.4), layout='constrained')[1]
+    ax = ax or plt.subplots(figsize=(10, 4.2))[1]
     rows = table.dropna(subset=[x, stem]).sort_values(stem, ascending=False)
-    above = {}                                                # the last label at this place
     for row in rows.itertuples():
-        at, y, here = getattr(row, x), getattr(row, stem), row.how=='measured here'
-        ax.plot(at, y, '*' if here else 'o', color='C3' if here else 'C0', markersize=12 if here else 6,
+        here = row.how=='measured here'
+        ax.plot(getattr(row, x), getattr(row, stem), '*' if here else 'o', markersize=12 if here else 6,
+                color=COLORS['vocals' if here else 'drums'],
                 markerfacecolor='none' if row.extra_data is True else None)
-        last = at==rows[x].max()                              # no room to the right of it
-        ax.annotate(row.model, (at, y), xytext=(-6 if last else 6, -8 if above.get(at, 99)-y<.25 else 1),
-                    textcoords='offset points', ha='right' if last else 'left', fontsize=7)
-        above[at] = y
     if x=='parameters': ax.set_xscale('log')
     else: ax.set_xticks(sorted({int(v) for v in table[x].dropna()}))
     statistic = ', '.join(table.statistic.unique())
     ax.set(xlabel={'year': 'year', 'parameters': 'parameters of all models for the four stems (millions)'}[x],
            ylabel=f'{statistic}, {stem} (dB)', title="MUSDB18's test songs; hollow: more training data")
-    ax.margins(x=.12)
+    ax.margins(x=.12, y=.12)
+    _name_dots(ax, [(getattr(r, x), getattr(r, stem), r.model) for r in rows.itertuples()])
     return ax
+
+def _name_dots(ax, dots):
+    "Write names beside dots, each where it covers no dot and no name."
+    ax.figure.draw_without_rendering()
+    at = ax.transData.transform([dot[:2] for dot in dots]) if dots else []
+    taken = [Bbox.from_extents(u-4, v-4, u+4, v+4) for u, v in at]
+    for u, v, name in dots:
+        tries = [(side*8, dy) for dy in (-3, 5, -11, 13, -19, 21, -27, 29, -35) for side in (1, -1)]
+        for i, (dx, dy) in enumerate(tries):
+            text = ax.annotate(name, (u, v), xytext=(dx, dy), textcoords='offset points',
+                               ha='left' if dx>0 else 'right', fontsize=7, in_layout=False)
+            box = text.get_window_extent()
+            inside = ax.bbox.x0<=box.x0 and box.x1<=ax.bbox.x1
+            if inside and not any(box.overlaps(other) for other in taken) or i==len(tries)-1: break
+            text.remove()
+        taken.append(text.get_window_extent())

@@ -151,7 +151,7 @@ class Mixer(torch.utils.data.Dataset):
         peak = max(mixture.abs().max(), targets.abs().max(), torch.tensor(1e-3))
         return mixture/peak, targets/peak                                         # (c l) and (s c l)
 
-# %% ../nbs/15_mixing.ipynb #f87c7ebf
+# %% ../nbs/15_mixing.ipynb #5ac2ce81
 class _Order:
     "Numbers of the examples, batch after batch, of some parts of every batch."
     def __init__(self, start, stop, size, parts, mine):
@@ -175,13 +175,16 @@ def batches(
     if workers<0: workers = 0 if mixer.cache else max(1, (os.cpu_count() or 2)-1)
     loader = torch.utils.data.DataLoader(mixer, batch_size//parts,
                                          sampler=_Order(start, len(mixer), batch_size, parts, mine),
-                                         num_workers=workers, drop_last=True, pin_memory=torch.cuda.is_available(),
+                                         num_workers=workers, drop_last=True,
+                                         pin_memory=torch.cuda.is_available(),
                                          prefetch_factor=4 if workers else None)
     handler = signal.getsignal(signal.SIGCHLD)
     try:
         examples = iter(loader)
-        # torch would throw a killed worker's error into whatever runs then; here it comes where a batch is asked for
-        if workers and threading.current_thread() is threading.main_thread(): signal.signal(signal.SIGCHLD, handler or 0)
+        # torch would throw a killed worker's error into whatever runs then;
+        # here it comes where a batch is asked for
+        if workers and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGCHLD, handler or 0)
         yield from examples
     except InputError as e:
         # torch adds the worker's traceback

@@ -14,20 +14,23 @@ from pathlib import Path
 from .experiment import new_run_folder
 from .workspace import _is_root
 
-# %% ../nbs/35_papermill.ipynb #ddfc0046
+# %% ../nbs/35_papermill.ipynb #8f650fca
 _TWO = {'-p', '--parameters', '-r', '--parameters_raw'}                       # options with two values
-_NONE = {'--inject-input-path', '--inject-output-path', '--inject-paths', '--request-save-on-cell-execute', '--no-request-save-on-cell-execute',
-         '--progress-bar', '--no-progress-bar', '--log-output', '--no-log-output', '--report-mode', '--no-report-mode', '--prepare-execute'}
+_NONE = {'--inject-input-path', '--inject-output-path', '--inject-paths', '--request-save-on-cell-execute',
+         '--no-request-save-on-cell-execute',
+         '--progress-bar', '--no-progress-bar', '--log-output', '--no-log-output', '--report-mode',
+         '--no-report-mode', '--prepare-execute'}
 _ASIDE = {'-h', '--help', '--version', '--help-notebook', '--prepare-only'}   # no run: papermill alone
 
 def _parse(
     args,  # papermill's arguments, without the program
 ):
-    "Paths and parameters in papermill's arguments: (paths, {name: value}), or (None, {}) if nothing is to be run."
+    "Paths and parameters in papermill's arguments: (paths, {name: value}), or (None, {}) if there is no run."
     paths, params, args = [], {}, list(args)
     while args:
         word = args.pop(0)
-        if word[0:1]=='-' and word[1:2] not in ('', '-') and len(word)>2: args.insert(0, word[2:]); word = word[:2]     # -ptarget bass
+        if word[0:1]=='-' and word[1:2] not in ('', '-') and len(word)>2:           # -ptarget bass
+            args.insert(0, word[2:]); word = word[:2]
         if word in _ASIDE: return None, {}
         if word in _TWO: params[args[0] if args else ''] = args[1] if len(args)>1 else ''; del args[:2]
         elif word in _NONE or word.startswith('--') and '=' in word: pass
@@ -35,13 +38,14 @@ def _parse(
         else: paths.append(word)
     return paths, params
 
-# %% ../nbs/35_papermill.ipynb #bed24b3e
+# %% ../nbs/35_papermill.ipynb #df713e42
 _refused = []  # the error with which the notebook refused its parameters
 
 def _own_notebook(path):
     "Is this a notebook in the `nbs` folder of a checkout of this project?"
     path = Path(path).resolve()
-    return path.suffix=='.ipynb' and path.is_file() and path.parent.name=='nbs' and _is_root(path.parent.parent)
+    return (path.suffix=='.ipynb' and path.is_file()
+            and path.parent.name=='nbs' and _is_root(path.parent.parent))
 
 def _free(path):
     "`path`, or the first of path-2, path-3 ... that does not exist."
@@ -50,7 +54,7 @@ def _free(path):
     return free
 
 def _settle(folder, notebook):
-    "When papermill ends: move the executed notebook to the run it took up; clear the folder if the notebook refused to begin."
+    "When papermill ends: move the notebook to the run it took up; clear the folder if it refused to begin."
     moved = folder/'moved'
     if moved.exists():
         if notebook.exists(): os.replace(notebook, _free(Path(moved.read_text())/notebook.name))
@@ -61,7 +65,7 @@ def _settle(folder, notebook):
 def add_output(
     args,  # papermill's arguments, without the program
 ) -> list:
-    "The arguments with a run folder's notebook as output and our engine, if they name one of our notebooks and no output."
+    "The arguments, with a run folder's notebook as output if they name one of our notebooks and no output."
     paths, params = _parse(args)
     if paths is None or len(paths)!=1 or not _own_notebook(paths[0]): return list(args)
     kind = Path(paths[0]).stem
@@ -73,7 +77,7 @@ def add_output(
     engine = [] if any(a.split('=')[0]=='--engine' for a in args) else ['--engine', 'bsrnn']
     return [*args, str(notebook), *engine, *quiet]
 
-# %% ../nbs/35_papermill.ipynb #88c9cdb1
+# %% ../nbs/35_papermill.ipynb #55d000ca
 def _say_refusals(kind, error, trace, _then=sys.excepthook):
     "For an error of the user's, print its sentence; for others, what Python prints."
     if getattr(error, 'ename', '') in ('InputError', 'DiskFull', 'Stopped'):
@@ -92,11 +96,13 @@ def __getattr__(name):
         try: os.fstat(0)
         except OSError: sys.stdin = open(os.devnull)         # a closed stdin: papermill looks at it
         paths, _ = _parse(sys.argv[1:])
-        if paths and _own_notebook(paths[0]): sys.argv[1:], sys.excepthook = add_output(sys.argv[1:]), _say_refusals
+        if paths and _own_notebook(paths[0]):
+            sys.argv[1:], sys.excepthook = add_output(sys.argv[1:]), _say_refusals
     class Engine(NBClientEngine):
         "papermill's engine, with what the notebook prints shown as it comes."
         @classmethod
         def execute_managed_notebook(cls, nb_man, kernel_name, **kwargs):
-            kwargs.update(stdout_file=kwargs.get('stdout_file') or sys.stdout, stderr_file=kwargs.get('stderr_file') or sys.stderr)
+            kwargs.update(stdout_file=kwargs.get('stdout_file') or sys.stdout,
+                          stderr_file=kwargs.get('stderr_file') or sys.stderr)
             super().execute_managed_notebook(nb_man, kernel_name, **kwargs)
     return Engine

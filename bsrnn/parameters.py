@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['TRAIN', 'rules', 'defaults']
 
-# %% ../nbs/46_parameters.ipynb #09cbc097
+# %% ../nbs/46_parameters.ipynb #15a63140
 TRAIN = {  # name -> default, what is allowed (chapter 33, `check_params`), what it means
     'target': ('vocals', str,
                'vocals, drums, bass, other, any stem of the data, sums (a+b), several (a,b), or all'),
-    'data': ('', str, 'dataset folder, a manifest over one (.json, chapter 6), or musdb-sample; empty: MUSDB18 '
+    'data': ('', str,
+             'dataset folder, a manifest over one (.json, chapter 6), or musdb-sample; empty: MUSDB18 '
              'in data/, else the demo songs'),
     'stems': ('', str, 'which stems play which role, as JSON: \'{"other": ["piano", "guitar"]}\''),
     'preset': ('auto', ['auto', 'paper', 'small', 'obsrnn', 'simo', 'demo', 'smoke'],
@@ -53,7 +54,8 @@ TRAIN = {  # name -> default, what is allowed (chapter 33, `check_params`), what
     'precision': ('auto', ['auto', 'float32', 'bfloat16'], 'auto, float32 or bfloat16'),
     'processes': (0, (0, 1024),
                   'processes on this machine that train together; 0: one for each GPU, or one'),
-    'members': (0, (0, 100), 'models to train, one after the other in equal shares of the time; the result is '
+    'members': (0, (0, 100),
+                'models to train, one after the other in equal shares of the time; the result is '
                 'their mean; 0: the recipe\'s'),
     'seed': (0, (0, 2**31), 'seed of weights and mixtures'),
     'checkpointing': (False, bool, 'less memory, up to half more time'),

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['chunk_energies', 'salient_chunks', 'chunk_step', 'salient_starts', 'salient_segments', 'write_sad', 'read_sad']
 
-# %% ../nbs/11_sad.ipynb #1f4571f5
+# %% ../nbs/11_sad.ipynb #fe975299
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +78,7 @@ def salient_segments(
     return [(k*chunk, min((k+n_chunks)*chunk, length))
             for k in salient_starts(active, n_chunks, overlap, share)]
 
-# %% ../nbs/11_sad.ipynb #2df642ad
+# %% ../nbs/11_sad.ipynb #d95a1163
 def write_sad(
     path,      # File to write
     segments,  # Track name -> list of (start, end), samples

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from .stream import Resampler
 from .workspace import InputError
 
-# %% ../nbs/31_separate.ipynb #14a6c908
+# %% ../nbs/31_separate.ipynb #76ef8651
 def hann(
     n,  # Length, samples
 ):
@@ -52,7 +52,7 @@ def _loud(f, x):
     return out
 
 def overlap_add_blocks(
-    f,            # Callable from mixtures (b c l) to estimates (b ... l), such as (b s c l); silent for silence
+    f,            # From mixtures (b c l) to estimates (b ... l), such as (b s c l); silent for silence
     blocks,       # The mixture in blocks (c n), any number of channels
     segment,      # Length of a segment, samples
     hop,          # From one segment to the next, samples; at most `segment`
@@ -101,7 +101,7 @@ def overlap_add(
 # %% ../nbs/31_separate.ipynb #d7c28c57
 QUALITY = {'fast': 1.25, 'balanced': 2., 'best': 6.}   # segments over every sample of the song, on average
 
-# %% ../nbs/31_separate.ipynb #166d6441
+# %% ../nbs/31_separate.ipynb #c3c424c8
 STEREO = ('lr', 'ms', 'both')
 
 def middle_side(
@@ -114,7 +114,7 @@ def middle_side(
 def in_views(
     model,   # Callable (b c l) -> (b s c l)
     x,       # Mixtures (b c l), any number of channels
-    stereo,  # What the model is given of a pair: 'lr', 'ms' (middle and side), or 'both' and the mean is taken
+    stereo,  # What the model is given of a pair: 'lr', 'ms' (middle and side), or 'both' and their mean
 ):
     "The estimates (b s c l), the channels having gone through the model in pairs."
     if x.shape[1]>2: return torch.cat([in_views(model, pair, stereo) for pair in x.split(2, 1)], 2)
@@ -123,7 +123,7 @@ def in_views(
     lr, ms = model(torch.cat([x, middle_side(x)])).chunk(2)
     return (lr+middle_side(ms))/2
 
-# %% ../nbs/31_separate.ipynb #98172528
+# %% ../nbs/31_separate.ipynb #c5504b21
 def fast_bf16(
     device='auto',  # 'auto', 'cpu', 'cuda' or 'mps'
 ) -> bool:
@@ -163,9 +163,11 @@ class Separator:
                                      ('precision', precision, [*PRECISIONS, None])]:
             if value not in allowed:
                 raise InputError(f'{name} is "{value}"; allowed: {", ".join(map(str, allowed))}')
-        if not 0<segment<1e6: raise InputError(f'segment is {segment} s; expected more than 0, less than 10^6')
+        if not 0<segment<1e6:
+            raise InputError(f'segment is {segment} s; expected more than 0, less than 10^6')
         if not 0<=hop<=segment:
-            raise InputError(f'hop is {hop} s, segment {segment} s; expected a hop no longer than the segment')
+            raise InputError(f'hop is {hop} s, segment {segment} s; '
+                             'expected a hop no longer than the segment')
         if shifts<1 or batch<0:
             raise InputError(f'shifts is {shifts}, batch {batch}; expected shifts from 1, batch from 0 on')
         self.model, self.targets, self.rate = model, list(model.config.targets), model.config.rate
@@ -231,7 +233,8 @@ class Separator:
         if isinstance(audio, np.ndarray): audio = np.ascontiguousarray(audio, audio.dtype.newbyteorder('='))
         x = torch.as_tensor(audio).detach()
         if x.dim() not in (1, 2) or (x.dim()==2 and not 1<=len(x)<=64):
-            raise InputError(f'audio has the shape {tuple(x.shape)}; expected (channels, samples) or (samples)')
+            raise InputError(f'audio has the shape {tuple(x.shape)}; '
+                             'expected (channels, samples) or (samples)')
         if not x.is_floating_point():
             raise InputError(f'audio holds {x.dtype}; expected floats, full scale ±1 '
                              '(16-bit integers / 32768)')

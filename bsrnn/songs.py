@@ -22,7 +22,7 @@ from .audio import SUFFIXES, info, tags, writer
 from .stream import blocks
 from .workspace import DiskFull, InputError, shown
 
-# %% ../nbs/36_songs.ipynb #ff8e449a
+# %% ../nbs/36_songs.ipynb #fc3a1af5
 SONGS = SUFFIXES | {'.aifc', '.au', '.avi', '.caf', '.m4b', '.m4v', '.mka', '.mov', '.oga', '.w64', '.wma'}
 
 def _in_folder(folder, out):
@@ -36,7 +36,8 @@ def _in_folder(folder, out):
     return found
 
 def _shared(given, out):
-    return f'the songs ({given}) lie in the folder of the results ({out}), and results are no songs; choose another out'
+    return (f'the songs ({given}) lie in the folder of the results ({out}), and results are no songs; '
+            'choose another out')
 
 def find_songs(
     inputs,   # Files, folders and patterns; one or a list
@@ -49,7 +50,8 @@ def find_songs(
         if not os.path.lexists(path): path = Path(os.path.expanduser(path))
         if os.path.isdir(path):
             if out in (path.resolve(), *path.resolve().parents): raise InputError(_shared(path, out))
-            if not (found := _in_folder(path, out)): raise InputError(f'{path} is a folder without audio files')
+            if not (found := _in_folder(path, out)):
+                raise InputError(f'{path} is a folder without audio files')
             pairs = [(f, f.relative_to(path).parent) for f in found]
         elif os.path.lexists(path) or not pattern: pairs = [(path, Path())]
         else:
@@ -62,7 +64,7 @@ def find_songs(
         for f, below in pairs: songs.setdefault(os.path.realpath(f), (f, below))
     return list(songs.values())
 
-# %% ../nbs/36_songs.ipynb #dd44bb68
+# %% ../nbs/36_songs.ipynb #47775ab5
 FIELDS = ('folder', 'song', 'target', 'suffix')
 FORMATS = ('wav', 'flac', 'ogg', 'opus', 'mp3')
 
@@ -106,7 +108,8 @@ def plan_jobs(
             where = p.resolve()
             if root not in where.parents:
                 raise InputError(f'{p} is not in {out}; choose a template that stays in the folder')
-            if str(where) in given: raise InputError(f'{p} is one of the songs; choose another out or template')
+            if str(where) in given:
+                raise InputError(f'{p} is one of the songs; choose another out or template')
             if where in taken:
                 raise InputError(f'{taken[where]} and {song} would both be written to {p}; put {{folder}}, '
                                  '{song} and {suffix} into the template, as {folder}/{song}.{suffix}/{target}')
@@ -154,22 +157,24 @@ def part_names(
             raise InputError(f'the model has no target "{t}"; it separates {", ".join(separator.targets)}')
     return targets+['residual']*(len(targets)==1 if residual is None else residual)
 
-# %% ../nbs/36_songs.ipynb #c5e0d042
+# %% ../nbs/36_songs.ipynb #0ddd9e9e
 def _number(name, default=None):
     "An integer from the environment."
     value = os.environ.get(name, default)
     try: return int(value)
-    except (TypeError, ValueError): raise InputError(f'{name} is "{value}" in the environment; expected an integer') from None
+    except (TypeError, ValueError):
+        raise InputError(f'{name} is "{value}" in the environment; expected an integer') from None
 
 def this_part() -> tuple:
-    "Which part of a batch is this process's, of how many (the first is 0), by `torchrun`, `fabric run` or SLURM."
+    "Which part of a batch is this process's, of how many; by `torchrun`, `fabric run` or SLURM; the first is 0."
     e, part, parts = os.environ, 0, 1
     if e.get('RANK') and e.get('WORLD_SIZE'): return _number('RANK'), _number('WORLD_SIZE')
     if e.get('SLURM_ARRAY_TASK_ID') and e.get('SLURM_ARRAY_TASK_COUNT'):
         first, step = _number('SLURM_ARRAY_TASK_MIN', 0), _number('SLURM_ARRAY_TASK_STEP', 1)
         part, parts = (_number('SLURM_ARRAY_TASK_ID')-first)//step, _number('SLURM_ARRAY_TASK_COUNT')
         if (_number('SLURM_ARRAY_TASK_MAX', first+step*(parts-1))-first)//step+1!=parts:
-            raise InputError('the numbers of this job array have gaps; say which part of how many with --part I/N')
+            raise InputError('the numbers of this job array have gaps; '
+                             'say which part of how many with --part I/N')
     if e.get('SLURM_PROCID') and e.get('SLURM_STEP_NUM_TASKS'):
         n = _number('SLURM_STEP_NUM_TASKS')
         part, parts = part*n+_number('SLURM_PROCID'), parts*n
@@ -212,7 +217,8 @@ def separate_songs(
             except InputError as e: results.append(Result(song, 'failed', str(e)))
             except (MemoryError, RuntimeError) as e:
                 if isinstance(e, RuntimeError) and 'memory' not in str(e): raise
-                results.append(Result(song, 'failed', f'{song}: not enough memory; choose a smaller batch or segment'))
+                results.append(Result(song, 'failed',
+                                      f'{song}: not enough memory; choose a smaller batch or segment'))
             except (OSError, UnicodeError) as e: results.append(Result(song, 'failed', f'{song}: {e}'))
             before += lengths[song]
             show(0)
@@ -224,8 +230,11 @@ def report(
 ) -> str:
     "A few lines for people: where the files are, what failed."
     by = {s: [r for r in results if r.state==s] for s in ('done', 'kept', 'failed')}
-    lines = [shown(p) for r in by['done'][:5] for p in r.paths]+[f'... and {len(by["done"])-5} songs more']*(len(by['done'])>5)
-    if by['kept']: lines.append(f'{len(by["kept"])} of {len(results)} kept: their files are there already (overwrite replaces them)')
+    lines = [shown(p) for r in by['done'][:5] for p in r.paths]
+    if len(by['done'])>5: lines.append(f'... and {len(by["done"])-5} songs more')
+    if by['kept']: lines.append(f'{len(by["kept"])} of {len(results)} kept: '
+                                  'their files are there already (overwrite replaces them)')
     lines += [f'failed: {r.reason}' for r in by['failed']]
-    if len(results)>1: lines.append(f'{len(by["done"])} separated, {len(by["kept"])} kept, {len(by["failed"])} failed')
+    if len(results)>1:
+        lines.append(f'{len(by["done"])} separated, {len(by["kept"])} kept, {len(by["failed"])} failed')
     return '\n'.join(lines)

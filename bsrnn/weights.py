@@ -18,7 +18,7 @@ from safetensors.torch import save
 from .model import BSRNN, Bag, BSRNNConfig, n_params
 from .workspace import InputError, atomic, make_folder
 
-# %% ../nbs/24_weights.ipynb #d913ce43
+# %% ../nbs/24_weights.ipynb #ad5d4feb
 def save_model(
     model,        # A `BSRNN`, or a `Bag` of several
     path,         # File to write, .safetensors
@@ -33,7 +33,7 @@ def save_model(
               'targets': ','.join(model.config.targets),
               'rate': str(model.config.rate),
               'provenance': json.dumps(provenance or getattr(model, 'provenance', {}))}
-    with atomic(path) as part: part.write_bytes(save(weights, header))      # a full disk is told by Python only
+    with atomic(path) as part: part.write_bytes(save(weights, header))     # a full disk is told by Python only
     return Path(path)
 
 # %% ../nbs/24_weights.ipynb #4b0feddb

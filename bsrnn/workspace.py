@@ -32,22 +32,25 @@ class InputError(ValueError):
 class DiskFull(InputError):
     "There is no room left to write to: no use going on with other files."
 
-# %% ../nbs/00_workspace.ipynb #70b5af6f
+# %% ../nbs/00_workspace.ipynb #d019d1e2
 def _is_root(folder):
     "Is `folder` a checkout of this project?"
     ini = Path(folder)/'settings.ini'
-    return ini.is_file() and bool(re.search(r'^lib_name\s*=\s*bsrnn\s*$', ini.read_text(encoding='utf-8', errors='replace'), re.M))
+    if not ini.is_file(): return False
+    text = ini.read_text(encoding='utf-8', errors='replace')
+    return bool(re.search(r'^lib_name\s*=\s*bsrnn\s*$', text, re.M))
 
 def project_root(
     start=None,  # Folder to start from; the current one if None
 ) -> Path:
-    "The project folder: the nearest one upwards that holds bsrnn's settings.ini, else where the package's source is."
+    "The project folder: the nearest upwards with bsrnn's settings.ini, else where the package's source is."
     start = Path(start or Path.cwd()).resolve()
-    for folder in [start, *start.parents, Path(__file__).resolve().parent.parent if '__file__' in globals() else start]:
+    source = Path(__file__).resolve().parent.parent if '__file__' in globals() else start
+    for folder in [start, *start.parents, source]:
         if _is_root(folder): return folder
     return start
 
-# %% ../nbs/00_workspace.ipynb #def6fdff
+# %% ../nbs/00_workspace.ipynb #072e49e4
 def in_test() -> bool:
     "Is this notebook being run by `nbdev_test`?"
     return os.environ.get('IN_TEST', '') not in ('', '0')
@@ -58,7 +61,8 @@ def data_dir() -> Path:
 
 def outputs_dir() -> Path:
     "The folder of runs: `outputs/` in the project, or $BSRNN_OUTPUTS; a temporary one under test."
-    return Path(os.environ.get('BSRNN_OUTPUTS') or (Path(gettempdir())/f'bsrnn-test-{getpass.getuser()}' if in_test() else project_root()/'outputs'))
+    if moved := os.environ.get('BSRNN_OUTPUTS'): return Path(moved)
+    return Path(gettempdir())/f'bsrnn-test-{getpass.getuser()}' if in_test() else project_root()/'outputs'
 
 # %% ../nbs/00_workspace.ipynb #fe26a27d
 def shown(
@@ -68,14 +72,15 @@ def shown(
     path = Path(path).resolve()
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
-# %% ../nbs/00_workspace.ipynb #244912f9
+# %% ../nbs/00_workspace.ipynb #33fb5101
 def make_folder(
     path,  # The folder
 ):
     "Make a folder and its parents; raises `InputError` if that cannot be."
     try: path.mkdir(parents=True, exist_ok=True)
     except OSError as e:
-        raise InputError(f'{path} cannot be made ({e.strerror}); data, runs and downloaded weights can be kept elsewhere with BSRNN_DATA, BSRNN_OUTPUTS and BSRNN_CACHE') from None
+        raise InputError(f'{path} cannot be made ({e.strerror}); data, runs and downloaded weights '
+                         'can be kept elsewhere with BSRNN_DATA, BSRNN_OUTPUTS and BSRNN_CACHE') from None
 
 def _part(path):
     "The hidden file beside `path` that this process writes; the suffix stays, because writers look at it."
@@ -101,13 +106,14 @@ def _sweep(path):
 def atomic(
     path,  # The file to write
 ):
-    "Yield a hidden path beside `path`; rename it to `path` when the block ends well, remove it when it does not."
+    "Yield a hidden path beside `path`; rename it to `path` when the block ends well, else remove it."
     path = Path(path)
     make_folder(path.parent)
     part = _part(path)
     try:
         with suppress(FileNotFoundError):
-            if stat.S_ISDIR(path.stat().st_mode): raise InputError(f'{path} is a folder; expected a name for a file')
+            if stat.S_ISDIR(path.stat().st_mode):
+                raise InputError(f'{path} is a folder; expected a name for a file')
         _sweep(path); part.touch()
     except OSError as e: raise _cannot(path, e) from None
     try:
@@ -124,7 +130,8 @@ def atomic(
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 def _cannot(path, e):
-    if e.errno in FULL: return DiskFull(f'{path} cannot be written: the disk is full; make room or write elsewhere')
+    if e.errno in FULL:
+        return DiskFull(f'{path} cannot be written: the disk is full; make room or write elsewhere')
     return InputError(f'{path} cannot be written ({e.strerror})')
 
 # %% ../nbs/00_workspace.ipynb #7ab2258c
@@ -145,14 +152,17 @@ def atomic_dir(
                 if not path.exists(): raise
     finally: rmtree(part, ignore_errors=True)
 
-# %% ../nbs/00_workspace.ipynb #cb939fbe
+# %% ../nbs/00_workspace.ipynb #85c46b04
 INK = '#797979'  # axes and words: as far from white as from a dark page's black (contrast 4.3)
 STYLE = {'figure.facecolor': 'none', 'axes.facecolor': 'none', 'savefig.facecolor': 'none', 'figure.dpi': 110,
          'figure.constrained_layout.use': True, 'axes.spines.top': False, 'axes.spines.right': False,
-         'axes.titlelocation': 'left', 'axes.titlesize': 'medium', 'legend.frameon': False, 'image.cmap': 'magma',
-         'grid.color': INK, 'grid.alpha': .3, 'grid.linewidth': .6, 'axes.axisbelow': True,
-         **dict.fromkeys(['text.color', 'axes.labelcolor', 'axes.edgecolor', 'xtick.color', 'ytick.color'], INK)}
-CYCLE = ['#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9']  # Okabe & Ito: safe for colour-blind readers
+         'axes.titlelocation': 'left', 'axes.titlesize': 'medium', 'legend.frameon': False,
+         'image.cmap': 'magma', 'grid.color': INK, 'grid.alpha': .3, 'grid.linewidth': .6,
+         'axes.axisbelow': True,
+         **dict.fromkeys(['text.color', 'axes.labelcolor', 'axes.edgecolor', 'xtick.color', 'ytick.color'],
+                         INK)}
+# Okabe & Ito: safe for colour-blind readers
+CYCLE = ['#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9']
 
 def alt(
     text,  # What the picture shows, in a sentence, for those who cannot see it
@@ -169,7 +179,7 @@ def _picture(fig):
             f'src="data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}">')
 
 def figure_style():
-    "Draw this notebook's figures in the project's style: readable on light and dark pages, with their `alt` text."
+    "Draw this notebook's figures in the project's style, for light and dark pages, with their `alt` text."
     import matplotlib as mpl
     mpl.rcParams.update(STYLE | {'axes.prop_cycle': mpl.cycler(color=CYCLE)})
     try: shell = get_ipython()
@@ -181,7 +191,7 @@ def figure_style():
 def start_chapter(
     seed=0,  # Seed of torch's random numbers
 ):
-    "Seed torch, set the style of figures, and keep torch to one thread when several chapters are tested at once."
+    "Seed torch, set the style of figures, and keep torch to one thread when several chapters are tested."
     import torch
     torch.manual_seed(seed)
     if in_test(): torch.set_num_threads(1)
