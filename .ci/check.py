@@ -115,8 +115,8 @@ def chapter_map():
     except SystemExit as e: yield str(e)
 
 def links():
-    "Every file that the README or a notebook links to is there."
-    texts = {root/'README.md': (root/'README.md').read_text(encoding='utf-8')}
+    "Every file that the README, the glossary or a notebook links to is there."
+    texts = {p: p.read_text(encoding='utf-8') for p in (root/'README.md', root/'nbs'/'glossary.md')}
     texts |= {p: '\n'.join(c.source for c in nb.cells if c.cell_type=='markdown') for p, nb in notebooks.items()}
     for p, text in texts.items():
         for target in re.findall(r'\]\(([^)#]+)\)', text):
