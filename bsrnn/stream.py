@@ -18,7 +18,7 @@ import torch
 from .audio import _to_float, info
 from .workspace import InputError
 
-# %% ../nbs/05_stream.ipynb #ad99b97c
+# %% ../nbs/05_stream.ipynb #231573ac
 def _sf_blocks(path, frames):
     with sf.SoundFile(str(path)) as f:
         while len(x := f.read(frames, dtype='float32', always_2d=True)): yield np.ascontiguousarray(x.T)
@@ -40,7 +40,7 @@ def blocks(
     frames=65536,  # About so many samples in a block
     stream=0,      # Which audio stream, where the file holds several
 ):
-    "Yield the file's waveform in blocks (c n), float32, at its own rate; `InputError` where it makes no sense."
+    "Yield the file's waveform in blocks (c n), float32, at its own rate; `InputError` if it makes no sense."
     i = info(path, stream)
     left = i.frames
     try:
