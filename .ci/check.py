@@ -82,6 +82,9 @@ def course():
         at = [text.find(part) for part in PARTS]
         if -1 in at or at!=sorted(at): yield f'{p.name}: expected, in this order: {", ".join(PARTS).replace(chr(10), "")}'
         if not re.search(r'^- \*\*It takes\*\* .*\d+ (s|seconds?) to run', text, re.M): yield f'{p.name}: its time to run is not stated'
+        if m := re.search(r'^-\s+\*\*.*:.*$', nb.cells[0].source, re.M): yield f'{p.name}: nbdev reads a list line with a colon as YAML and warns: {m[0][:60]!r}'
+        long = [line for c in code(nb) for line in c.source.splitlines() if len(line)>110]
+        if long: yield f'{p.name}: {len(long)} lines of code are longer than 110 characters, first {long[0][:60]!r}'
         asked = [int(n) for c in code(nb) for n in re.findall(r'^exercise\((\d+),', c.source, re.M) if n!='0']
         if len(asked)<6 or asked!=[n for n in range(1, len(asked)//2+1) for _ in '12']: yield f'{p.name}: expected three exercises or more, each asked and then solved; found the numbers {asked}'
 

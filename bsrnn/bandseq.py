@@ -46,7 +46,7 @@ class ResRNN(nn.Module):
         self.fc = nn.Linear(2*hidden, n_feats)
 
     def forward(self, x):                                    # (m l n)
-        y, _ = self.rnn(self.norm(x).transpose(0, 1))        # (l m h), as RNNs lie in memory: nothing is copied
+        y, _ = self.rnn(self.norm(x).transpose(0, 1))      # (l m h), as RNNs lie in memory: nothing is copied
         return x+self.fc(y).transpose(0, 1)
 
 # %% ../nbs/21_bandseq.ipynb #399aaa11

@@ -146,7 +146,8 @@ def find_dataset(
     if path:
         if not _is_data(path) and _is_data(project_root()/path): path = project_root()/path
         if not _is_data(path):
-            raise InputError(f'data "{path}" is not a folder ({Path(path).resolve()}); expected one with train/ '
+            raise InputError(f'data "{path}" is not a folder ({Path(path).resolve()}); '
+                             'expected one with train/ '
                              'and test/ in it, or with a folder per song; or a manifest, a .json file')
         return Path(path).resolve()
     found = [p for p in sorted(data_dir().glob('*'))
@@ -215,7 +216,8 @@ def split_tracks(
     able = [t for t in tracks if any(active(t, k) for k in targets)]
     if n_valid>=len(able):
         raise InputError(f'n_valid is {n_valid} of {len(tracks)} training tracks, '
-                         f'{len(able)} of them with "{", ".join(targets)}"; at least one must stay for training')
+                         f'{len(able)} of them with "{", ".join(targets)}"; '
+                         'at least one must stay for training')
     _, valid = hold_out(able, min(wanted, max(0, len(able)-1)))
     return [t for t in tracks if t not in valid], valid
 
@@ -271,7 +273,8 @@ def split_dataset(
         missing = [k for k in members if k not in names]
         if missing:
             raise InputError(f'target is "{target}", but no training track has a stem "{missing[0]}"; '
-                             f'allowed: {", ".join(names)}, sums joined by +, several targets joined by commas')
+                             f'allowed: {", ".join(names)}, sums joined by +, '
+                             'several targets joined by commas')
         if len(set(members))<len(members):
             raise InputError(f'target is "{target}"; a stem can be in it once only')
     if subset_folder(root, 'valid') and n_valid<0: valid = find_tracks(root, 'valid', rate, table)

@@ -112,7 +112,8 @@ def plan_jobs(
                 raise InputError(f'{p} is one of the songs; choose another out or template')
             if where in taken:
                 raise InputError(f'{taken[where]} and {song} would both be written to {p}; put {{folder}}, '
-                                 '{song} and {suffix} into the template, as {folder}/{song}.{suffix}/{target}')
+                                 '{song} and {suffix} into the template, as '
+                                 '{folder}/{song}.{suffix}/{target}')
             taken[where] = song
         jobs.append(Job(song, paths))
     return jobs
@@ -124,7 +125,7 @@ def separate_song(
     paths,          # Target, or 'residual' for what the other ones leave of the mixture -> file to write
     bits='',        # '16', '24' or 'float'; empty: float for wav, 24 for flac, the format's own for the rest
     progress=None,  # Called with the seconds done, after every block
-    parts=(),       # What the song is taken apart into: targets that the residual leaves out; empty: those of `paths`
+    parts=(),       # Targets that the residual leaves out; empty: those of `paths`
 ):
     "Separate one file in constant memory; `InputError` with what is wrong, and then no file is written."
     i, says, done = info(song), tags(song), 0
@@ -166,7 +167,7 @@ def _number(name, default=None):
         raise InputError(f'{name} is "{value}" in the environment; expected an integer') from None
 
 def this_part() -> tuple:
-    "Which part of a batch is this process's, of how many; by `torchrun`, `fabric run` or SLURM; the first is 0."
+    "Which part of a batch is this process's (from 0), of how many; by `torchrun`, `fabric run` or SLURM."
     e, part, parts = os.environ, 0, 1
     if e.get('RANK') and e.get('WORLD_SIZE'): return _number('RANK'), _number('WORLD_SIZE')
     if e.get('SLURM_ARRAY_TASK_ID') and e.get('SLURM_ARRAY_TASK_COUNT'):

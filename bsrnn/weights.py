@@ -33,7 +33,7 @@ def save_model(
               'targets': ','.join(model.config.targets),
               'rate': str(model.config.rate),
               'provenance': json.dumps(provenance or getattr(model, 'provenance', {}))}
-    with atomic(path) as part: part.write_bytes(save(weights, header))     # a full disk is told by Python only
+    with atomic(path) as part: part.write_bytes(save(weights, header))    # a full disk is told by Python only
     return Path(path)
 
 # %% ../nbs/24_weights.ipynb #4b0feddb
