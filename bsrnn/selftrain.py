@@ -6,7 +6,7 @@
 __all__ = ['NOTE', 'kind_of', 'label_song', 'song_folder', 'label_songs', 'pool_table', 'plot_rule', 'as_pair', 'pool_mixer',
            'check_teacher', 'self_train', 'costs']
 
-# %% ../nbs/41_selftrain.ipynb #ce4bbc5e
+# %% ../nbs/41_selftrain.ipynb #22e6f630
 import copy
 import hashlib
 import json
@@ -32,7 +32,7 @@ from .spectral import db_above
 from .stream import Resampler, blocks
 from .training import fit, make_fabric, validate
 from .weights import load_model, save_model
-from .workspace import DiskFull, InputError, atomic
+from .workspace import INK, DiskFull, InputError, atomic
 
 # %% ../nbs/41_selftrain.ipynb #93c03cd3
 def kind_of(
@@ -155,7 +155,7 @@ def pool_table(
             for s in _read_note(p.parent).get('segments', [])]
     return pd.DataFrame(rows, columns=['track', 'start', 'end', 'kind', 'target_db', 'residual_db'])
 
-# %% ../nbs/41_selftrain.ipynb #f9194a6b
+# %% ../nbs/41_selftrain.ipynb #47270075
 def plot_rule(
     table,    # From `pool_table`
     db=30.,   # Where the rule cuts
@@ -169,7 +169,7 @@ def plot_rule(
         name = f'{len(some)} {"with pseudo-labels" if kind=="pseudo" else f"clean {kind}s"}'
         ax.plot(some.target_db.clip(lower=-2*db), some.residual_db.clip(lower=-2*db), '.', color=f'C{i}',
                 label=name)
-    ax.axvline(-db, color='k', linewidth=.8, ls=':'); ax.axhline(-db, color='k', linewidth=.8, ls=':')
+    ax.axvline(-db, color=INK, linewidth=.8, ls=':'); ax.axhline(-db, color=INK, linewidth=.8, ls=':')
     ax.set(xlabel='target (dB of the mixture)', ylabel='residual (dB of the mixture)', title=label)
     ax.legend(fontsize=8)
     return ax

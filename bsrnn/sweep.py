@@ -52,7 +52,7 @@ def cell_name(
     tag = hashlib.blake2b(json.dumps(params, sort_keys=True).encode(), digest_size=3).hexdigest()
     return re.sub(r'[^\w=.+-]+', '_', text)[:80].strip('_')+'-'+tag
 
-# %% ../nbs/45_sweep.ipynb #c9ba2d90
+# %% ../nbs/45_sweep.ipynb #f747f2a5
 def _run_of(folder):
     "The newest run in a combination's folder, or None."
     found = sorted(folder.glob('*/params.json'), key=lambda p: p.stat().st_mtime)
@@ -72,7 +72,8 @@ def _call(command, folder, home, env={}, **how):
     "Start papermill for one combination; what it says goes into its log."
     env = {**os.environ, **env, 'BSRNN_OUTPUTS': str(folder)}
     with open(Path(folder)/'log.txt', 'ab') as log:
-        return subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=home, env=env, **how)
+        return subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=home,
+                                env=env, **how)
 
 class _Here:
     "One combination on this machine, in a process group of its own."
