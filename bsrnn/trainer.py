@@ -43,7 +43,7 @@ from .training import Recipe, Stopped, _Stop, fit, make_fabric, plan, start_from
 from .weights import load_model, save_model
 from .workspace import InputError, atomic, shown
 
-# %% ../nbs/47_trainer.ipynb #1546ef3e
+# %% ../nbs/47_trainer.ipynb #7cf58cac
 @dataclass
 class Plan:
     "What a training run does, decided."
@@ -65,7 +65,8 @@ class Plan:
 def _recipe(p, n_tracks, hours, is_demo):
     "Preset, recipe and reason: the preset's recipe, with the numbers that were asked for."
     preset, recipe, why = plan(p.preset, n_tracks, hours, is_demo)
-    asked = {k: getattr(p, k) for k in ('minutes', 'steps', 'batch', 'lr', 'members', 'level') if getattr(p, k)}
+    asked = {k: getattr(p, k) for k in ('minutes', 'steps', 'batch', 'lr', 'members', 'level')
+             if getattr(p, k)}
     asked |= {k: getattr(p, k) for k in ('sampling', 'augment') if getattr(p, k)!='auto'}
     asked |= {k: True for k in ('checkpointing', 'compile') if getattr(p, k)}
     asked |= dict(accumulate=p.accumulate, patience=p.patience, nonfinite=p.nonfinite)
@@ -95,7 +96,8 @@ def plan_training(
     n_tracks, hours = len(train)+len(valid), sum(t.seconds for t in train+valid)/3600
     preset, recipe, why = _recipe(p, n_tracks, hours, is_demo)
     config = preset_config(preset, targets, **options)
-    if config.stereo!='independent':                 # it hears left and right together: nothing for mono examples
+    # it hears left and right together: nothing for mono examples
+    if config.stereo!='independent':
         recipe = replace(recipe, stereo='lr', augment='public' if recipe.augment=='quick' else recipe.augment)
     share = p.demo_share if p.demo_share>=0 else .5*(n_tracks<10)
     shares = [0. if m%2 and p.demo_share<0 else share for m in range(recipe.members)]
@@ -129,7 +131,7 @@ def note_plan(
     plan,  # Its `Plan`
     fabric,  # What it trains on
 ):
-    "Write what was decided into the run's record; raises `InputError` if a run that is taken up had other data."
+    "Write what was decided into the run's record; `InputError` if a run that is taken up had other data."
     found = fingerprint(plan.dataset)
     if run.record.get('facts', {}).get('fingerprint', found)!=found:
         raise InputError(f'the files in {plan.dataset} are not those that {run.folder.name} began with; '
@@ -141,13 +143,14 @@ def note_plan(
              demo_share=plan.shares if plan.extra else 0.,
              **{k: [t.name for t in getattr(plan, k)] for k in ('train', 'valid', 'test')})
 
-# %% ../nbs/47_trainer.ipynb #da0029b0
+# %% ../nbs/47_trainer.ipynb #23d8c6b7
 def member_folders(
     folder,  # The run's folder
     recipe,  # A `Recipe`
 ) -> list:
     "Where each model of a run is trained: the run's folder itself if there is one only."
-    return [Path(folder)/f'member-{m+1}' for m in range(recipe.members)] if recipe.members>1 else [Path(folder)]
+    if recipe.members==1: return [Path(folder)]
+    return [Path(folder)/f'member-{m+1}' for m in range(recipe.members)]
 
 def salient_places(
     plan,  # A `Plan`
@@ -157,7 +160,8 @@ def salient_places(
     if plan.recipe.sampling!='sad': return None
     segments = segments_for(plan.dataset, plan.train, sad_lists, plan.table)
     for k, some in (segments_for(demo_dataset(), plan.extra) if plan.extra else {}).items():
-        if k in segments: segments[k].update(some)           # where your own lists say nothing, any place will do
+        # where your own lists say nothing, any place will do
+        if k in segments: segments[k].update(some)
     return segments
 
 def train_members(
@@ -171,7 +175,8 @@ def train_members(
     first, recipe, states = fabric.is_global_zero, plan.recipe, []
     with fabric.rank_zero_first(): segments = salient_places(plan, p.sad_lists)
     if segments and first:
-        print(f'salient segments: {", ".join(f"{k} {sum(map(len, v.values()))}" for k, v in segments.items())}')
+        counts = (f'{k} {sum(map(len, v.values()))}' for k, v in segments.items())
+        print(f'salient segments: {", ".join(counts)}')
     part = replace(recipe, minutes=recipe.minutes/recipe.members, steps=ceil(recipe.steps/recipe.members))
     folders = member_folders(folder, recipe)
     for m, (one, share) in enumerate(zip(folders, plan.shares)):
@@ -211,14 +216,15 @@ def plot_training(
     plt.close(fig)
     return fig
 
-# %% ../nbs/47_trainer.ipynb #77937880
+# %% ../nbs/47_trainer.ipynb #47dcf6aa
 def count_processes(
     wanted,  # Parameter `processes`; 0: one for each GPU, or one
     device,  # Parameter `device`
 ) -> int:
     "How many processes train on this machine."
     gpus = torch.cuda.device_count() if device in ('auto', 'cuda') else 0
-    if gpus and wanted>gpus: raise InputError(f'processes is {wanted}; this machine has {gpus} GPUs: at most as many')
+    if gpus and wanted>gpus: raise InputError(f'processes is {wanted}; this machine has {gpus} GPUs: '
+                                              'at most as many')
     return wanted or max(1, gpus)
 
 def _pass_on(pipe, to):
@@ -232,18 +238,22 @@ def launch(
     processes,  # How many
     watch=None, # Called whenever the log has grown
 ) -> list:
-    "Train a run in several processes of this machine; as `train_members`. Raises `InputError` if one is lost."
+    "Train a run in several processes of this machine; as `train_members`. `InputError` if one is lost."
     folder = Path(folder)
     env = {**os.environ, 'PYTHONUNBUFFERED': '1',
-           'OMP_NUM_THREADS': os.environ.get('OMP_NUM_THREADS') or str(max(1, (os.cpu_count() or 1)//processes))}
-    command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', str(processes),
+           'OMP_NUM_THREADS': os.environ.get('OMP_NUM_THREADS') or
+                              str(max(1, (os.cpu_count() or 1)//processes))}
+    command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node',
+               str(processes),
                '-m', 'bsrnn.trainer', str(folder)]
     grown = lambda: sum(f.stat().st_size for f in folder.glob('**/log.csv'))
     with open(folder/'processes.txt', 'ab') as errors, _Stop() as stop:
         start, seen, told = errors.tell(), grown(), False
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env=env,
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
+                                 env=env,
                                  start_new_session=True, preexec_fn=with_parent)
-        reader = threading.Thread(target=_pass_on, args=(child.stdout, sys.stdout), daemon=True); reader.start()
+        reader = threading.Thread(target=_pass_on, args=(child.stdout, sys.stdout), daemon=True)
+        reader.start()
         while child.poll() is None:
             time.sleep(.2)
             if watch and grown()!=seen: seen = grown(); watch()
@@ -252,7 +262,8 @@ def launch(
     if child.returncode==0: return json.loads((folder/'training.json').read_text())
     with open(folder/'processes.txt', 'rb') as f: f.seek(start); said = f.read().decode(errors='replace')
     reasons = re.findall(r'^bsrnn: (.*)$', said, re.M)
-    if told: raise Stopped(reasons[-1] if reasons else f'stopped by {stop.heard}; the same again with resume goes on')
+    if told: raise Stopped(reasons[-1] if reasons else f'stopped by {stop.heard}; '
+                           'the same again with resume goes on')
     raise InputError(reasons[-1] if reasons else
                      f'a training process was lost; what they said is in {shown(folder/"processes.txt")}. '
                      'The last checkpoint stands: the same again with resume goes on from there')
@@ -275,9 +286,9 @@ def work(
 
 if __name__=='__main__' and '__file__' in globals(): work(sys.argv[1])
 
-# %% ../nbs/47_trainer.ipynb #feacb0bf
+# %% ../nbs/47_trainer.ipynb #128de4fc
 class EnergyMeter:
-    "What processors and GPUs use while a `with` block runs: `wh`, watt hours, or None where it cannot be read."
+    "What processors and GPUs use while a `with` block runs: `wh`, watt hours, or None: cannot be read."
     def __init__(self,
         rapl='/sys/class/powercap', # Where the processor's counters are
         every=30.,                  # Look so often, s: the counters start again at zero after some minutes
