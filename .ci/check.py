@@ -66,7 +66,7 @@ def outputs():
 
 PARTS = ('- **You will be able to**', '- **You need**', '- **It takes**', '## Common mistakes\n', '## Summary\n', '## Exercises\n', '## Further reading\n')
 
-WAITING = '''10_eda 13_prepare 14_augment'''.split()  # take a name out when its chapter has the form
+WAITING = []  # names of chapters that do not have the form yet
 
 def framed():
     "Notebooks that must have the course's form: all chapters but those that still wait for it."

@@ -177,7 +177,7 @@ class Codec(nn.Module):
         y = torch.nn.functional.pad(y, (0, max(0, x.shape[-1]-y.shape[-1])))[:, :x.shape[-1]]
         return (peak*y).to(x)
 
-# %% ../nbs/14_augment.ipynb #804c7987
+# %% ../nbs/14_augment.ipynb #b9a00119
 class Chain(nn.Module):
     "Augmentations one after the other; cuts what `reach` asked for in excess."
     def __init__(self,
@@ -194,7 +194,7 @@ AUGMENTATIONS = {
     'none':   lambda: Chain(),
     # Luo & Yu 2022
     'paper':  lambda: Chain(Gain(-10, 10), Drop(.1)),
-    # what scores best in public ablations (Magron et al. 2026)
+    # the best of those compared by Magron, Serizel & Douwes (2026)
     'public': lambda: Chain(Gain(.25, 1.25, db=False), SwapChannels(), Polarity()),
     'strong': lambda: Chain(PitchTempo(), Equalize(), Codec(), Gain(.25, 1.25, db=False), SwapChannels(),
                             Polarity(), Drop(.1)),

@@ -25,7 +25,7 @@ from .manifest import is_manifest
 from .sad import chunk_energies, chunk_step, read_sad, salient_chunks, salient_starts, write_sad
 from .workspace import InputError, atomic, data_dir, make_folder
 
-# %% ../nbs/13_prepare.ipynb #7fdafd6c
+# %% ../nbs/13_prepare.ipynb #306d7e6f
 def _stats(x, s, chunk):
     "Add a block of a stem (c l) to its statistics."
     bad = ~x.isfinite()
@@ -88,7 +88,8 @@ def alike(
     db=1., # Largest difference of a chunk, dB
 ) -> bool:
     "Are two loudness curves the same, up to a common gain? Such recordings are copies, in whatever format."
-    n = min(len(a), len(b))-1                                                  # the last chunk may be a short one
+    # the last chunk may be a short one
+    n = min(len(a), len(b))-1
     if n<5 or abs(len(a)-len(b))>2: return False
     a, b = np.asarray(a[:n]), np.asarray(b[:n])
     loud = (a>1e-3*a.max()) & (b>1e-3*b.max())
@@ -97,14 +98,14 @@ def alike(
     if np.ptp(a)<3*db or np.ptp(b)<3*db: return False                          # steady sounds are all alike
     return bool(np.abs(a-b-np.median(a-b)).max()<db)
 
-# %% ../nbs/13_prepare.ipynb #bc6a6031
+# %% ../nbs/13_prepare.ipynb #c4feabee
 def dataset_folder(
     root,  # Dataset folder
 ) -> Path:
     "Where lists and reports of a dataset live: data/sad/<name>; another dataset of that name gets a suffix."
     if is_manifest(root):
-        raise InputError(f'{root} is a manifest, whose stems are mixed while they are read: there are no lists '
-                         'of salient segments for it; train with sampling uniform, prepare its originals')
+        raise InputError(f'{root} is a manifest, whose stems are mixed while they are read: there are no '
+                         'lists of salient segments for it; train with sampling uniform, prepare its originals')
     root = Path(root).resolve()
     for folder in [data_dir()/'sad'/root.name,
                    data_dir()/'sad'/f'{root.name}-{hashlib.sha256(str(root).encode()).hexdigest()[:6]}']:
@@ -143,7 +144,8 @@ def _saved(track, path, chunk_s):
     saved = _read_json(path)
     try:
         if saved['key']!=json.loads(json.dumps(_key(track, chunk_s))): return None
-        return saved['report']|dict(problems=_problems(saved['report']))       # facts are kept, judgements are made anew
+        # facts are kept, judgements are made anew
+        return saved['report']|dict(problems=_problems(saved['report']))
     except (OSError, KeyError): return None
 
 def _report(track, path, chunk_s):
@@ -216,7 +218,7 @@ def load_segments(
                          f'expected files such as {stems[0]}_train.txt')
     return found
 
-# %% ../nbs/13_prepare.ipynb #e4064763
+# %% ../nbs/13_prepare.ipynb #6d5197a2
 def prepare_dataset(
     root,           # Dataset folder
     table=None,     # Role -> names of the stems that play it
@@ -250,7 +252,8 @@ def prepare_dataset(
                      for name, r in good.items()}
             some = [t for t in tracks if t.name in good]
             able = sum(stem in r['stems'] and stem not in r['silent'] for r in good.values())
-            sounds = lambda t, k: k in t.stems and k not in good[t.name]['silent']       # known: no second look
+            # known: no second look
+            sounds = lambda t, k: k in t.stems and k not in good[t.name]['silent']
             held = ({t.name for t in split_tracks(some, stem, min(n_valid, max(0, able-1)), sounds)[1]}
                     if subset=='train' and not own_valid else set())
             lists[f'{stem}_{subset}.txt'] = {k: v for k, v in found.items() if k not in held}
