@@ -66,15 +66,9 @@ def outputs():
 
 PARTS = ('- **You will be able to**', '- **You need**', '- **It takes**', '## Common mistakes\n', '## Summary\n', '## Exercises\n', '## Further reading\n')
 
-WAITING = []  # names of chapters that do not have the form yet
-
-def framed():
-    "Notebooks that must have the course's form: all chapters but those that still wait for it."
-    return {p: nb for p, nb in notebooks.items() if p.stem not in WAITING}
-
 def course():
     "Every chapter has its frame: what it is for and what it takes, mistakes, a summary, three exercises with solutions, reading."
-    for p, nb in framed().items():
+    for p, nb in notebooks.items():
         if number(p) is None: continue
         text = '\n'.join(c.source for c in nb.cells if c.cell_type=='markdown')
         at = [text.find(part) for part in PARTS]
@@ -88,12 +82,12 @@ def course():
 
 def folded():
     "Cells with noise, and solutions, are folded in JupyterLab and on the site."
-    for p, nb in framed().items():
+    for p, nb in notebooks.items():
         if fold(copy.deepcopy(nb)): yield f'{p.name}: run python .ci/fold.py'
 
 def pictures():
     "Every saved picture has its description, no output is longer than a screen, no solution is wrong."
-    for p, nb in framed().items():
+    for p, nb in notebooks.items():
         for c in code(nb):
             for o in c.outputs:
                 html = ''.join(o.get('data', {}).get('text/html', ''))

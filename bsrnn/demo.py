@@ -106,7 +106,7 @@ def smooth(
     pad = np.pad(x, [(n//2, n//2)]+[(0, 0)]*(np.ndim(x)-1), mode='edge')
     return np.apply_along_axis(np.convolve, 0, pad, k/k.sum(), 'valid')
 
-# %% ../nbs/04_demo.ipynb #c12f4680
+# %% ../nbs/04_demo.ipynb #9e6e56f4
 def curves(
     notes,    # (start s, length s, MIDI pitch, syllable) of each note, in order
     voice,    # Voice
@@ -141,7 +141,7 @@ def sing(
     seconds,  # Length of the result, s
     seed=0,   # Of jitter and noise
 ):
-    "Sing the notes: pulses and breath through the moving tract, hiss past it; mono (l), RMS about 0.1 while sung."
+    "Sing the notes: pulses and breath through the moving tract, hiss past it; mono (l), RMS about 0.1."
     rng, l = np.random.default_rng(seed), round(seconds*SR)
     if not notes: return np.zeros(l, np.float32)
     f0, loud, formants, breath, hiss, colour = curves(notes, voice, seconds, rng)

@@ -98,14 +98,14 @@ def alike(
     if np.ptp(a)<3*db or np.ptp(b)<3*db: return False                          # steady sounds are all alike
     return bool(np.abs(a-b-np.median(a-b)).max()<db)
 
-# %% ../nbs/13_prepare.ipynb #c4feabee
+# %% ../nbs/13_prepare.ipynb #9e58d296
 def dataset_folder(
     root,  # Dataset folder
 ) -> Path:
     "Where lists and reports of a dataset live: data/sad/<name>; another dataset of that name gets a suffix."
     if is_manifest(root):
         raise InputError(f'{root} is a manifest, whose stems are mixed while they are read: there are no '
-                         'lists of salient segments for it; train with sampling uniform, prepare its originals')
+                         'lists of salient segments; train with sampling uniform, prepare its originals')
     root = Path(root).resolve()
     for folder in [data_dir()/'sad'/root.name,
                    data_dir()/'sad'/f'{root.name}-{hashlib.sha256(str(root).encode()).hexdigest()[:6]}']:
