@@ -67,8 +67,9 @@ def _av_info(path, stream):
             raise InputError(f'{path} has {len(c.streams.audio)} audio streams; '
                              f'stream {stream} was asked for (they count from 0)')
         s = c.streams.audio[stream]
-        if not (s.rate and s.channels):           # FFmpeg believed the file's name: "song.flac" that is none
-            raise InputError(f'{path} cannot be decoded as audio (it does not say its rate and channels); '
+        # no codec: one that FFmpeg does not know; no rate: it believed the name of a "song.flac" that is none
+        if s.codec_context is None or not (s.rate and s.channels):
+            raise InputError(f'{path} cannot be decoded as audio (no known codec, or no rate); '
                              'expected wav, flac, ogg, opus, mp3, m4a or mp4')
         if _exact_clock(c, s) and s.duration: frames = int(s.duration*s.time_base*s.rate)
         else: frames = sum(f.samples for f in c.decode(s))
