@@ -130,7 +130,7 @@ def parse_options(
     except (ValueError, TypeError) as e: raise InputError(f'options: {e}') from None
     return options
 
-# %% ../nbs/23_model.ipynb #3039da1d
+# %% ../nbs/23_model.ipynb #14666136
 def plot_model(
     config,   # `BSRNNConfig`
     ax=None,  # Axes to draw on; a new figure if None
@@ -138,55 +138,55 @@ def plot_model(
     "Draw a mixture's way through a model: the modules, and between them the tensors with axes and sizes."
     import matplotlib.pyplot as plt
     from bsrnn.viz import stem_color
-    ax = ax or plt.subplots(figsize=(12.5, 3.6))[1]
+    ax = ax or plt.subplots(figsize=(8.6, 5), layout='constrained')[1]
     c, bands, frames = config, len(config.widths), config.frames or round(config.rate/config.hop)
     joint, hidden, targets = c.stereo=='joint', round(c.hidden_factor*c.n_feats), len(c.targets)
     batch, heads = 'b' if joint else '(b c)', targets-c.residual
+    up, down = 40, 12                                   # the two rows: there, and back
     def write(x, y, text, **kw):
-        ax.text(x, y, text, **{'fontsize': 8, 'ha': 'center', 'va': 'center', 'color': INK, **kw})
+        ax.text(x, y, text, **{'fontsize': 8.5, 'ha': 'center', 'va': 'center', 'color': INK, **kw})
     def arrow(a, b, color=INK):
         ax.annotate('', b, a,
                     arrowprops=dict(arrowstyle='-|>', color=color, linewidth=1.3, shrinkA=0, shrinkB=0))
-    def box(x, width, name, detail, color, y=15, height=9):
-        ax.add_patch(plt.Rectangle((x, y-height/2), width, height, facecolor=color+'28', edgecolor=color,
-                                   linewidth=1.4))
-        write(x+width/2, y, name, fontsize=9.5, weight='bold')
-        write(x+width/2, y-height/2-1.6, detail, fontsize=7.5, va='top', linespacing=1.35)
-    def tensor(a, b, name, axes, sizes=''):
-        arrow((a, 15), (b, 15))
-        write((a+b)/2, 19, name, fontsize=11 if len(name)<2 else 9, weight='bold', style='italic')
-        write((a+b)/2, 16.6, axes, fontsize=7.5); write((a+b)/2, 13.3, sizes, fontsize=7.5)
-    blue = CYCLE[-1]                                   # the network's; the colours of stems are for stems
-    tensor(0, 11, 'mixture', 'b c l', f'c × {c.rate:,}')
-    box(11, 9, 'STFT', f'window {c.n_fft}\nhop {c.hop}', INK)
-    tensor(20, 32, 'X', 'b c f t', f'c × {c.n_fft//2+1} × {frames}')
-    box(32, 10, 'band\nsplit', f'{bands} × (norm,\nlinear)', blue)
-    tensor(42, 54, 'Z', f'{batch} k t n', f'{bands} × {frames} × {c.n_feats}')
-    ax.add_patch(plt.Rectangle((54, 8.4), 23, 14.4, fill=False, edgecolor=blue, linestyle='--'))
-    write(65.5, 21, f'{c.n_layers} ×', fontsize=9.5, weight='bold')
+    def box(x, y, width, name, detail, color):
+        ax.add_patch(plt.Rectangle((x, y-5), width, 10, facecolor=color+'28', edgecolor=color, linewidth=1.4))
+        write(x+width/2, y, name, fontsize=10, weight='bold')
+        write(x+width/2, y-6.2, detail, va='top', linespacing=1.3)
+    def tensor(a, b, y, name, axes, sizes=''):
+        arrow((a, y), (b, y))
+        write((a+b)/2, y+4.6, name, fontsize=12 if len(name)<2 else 9.5, weight='bold', style='italic')
+        write((a+b)/2, y+1.8, axes); write((a+b)/2, y-1.9, sizes)
+    blue = CYCLE[-1]                                    # the network's; the colours of stems are for stems
+    tensor(0, 11, up, 'mixture', 'b c l', f'c × {c.rate:,}')
+    box(11, up, 9, 'STFT', f'window {c.n_fft}\nhop {c.hop}', INK)
+    tensor(20, 34, up, 'X', 'b c f t', f'c × {c.n_fft//2+1} × {frames}')
+    box(34, up, 9, 'band\nsplit', f'{bands} × (norm,\nlinear)', blue)
+    tensor(43, 56, up, 'Z', f'{batch} k t n', f'{bands} × {frames} × {c.n_feats}')
+    ax.add_patch(plt.Rectangle((56, 26), 28, 25, fill=False, edgecolor=blue, linestyle='--'))
+    write(70, 48.4, f'{c.n_layers} ×', fontsize=10, weight='bold')
+    for x, name, each in [(57.5, 'time\nRNN', 'band'), (72.5, 'band\nRNN', 'frame')]:
+        box(x, up, 10, name, f'for each {each}\n{c.rnn.upper()}, 2 × {hidden}', blue)
+    arrow((67.5, up), (72.5, up), blue)
     extra = [n for n, on in (('TAC', c.stereo=='tac'), ('attention', c.heads)) if on]
-    write(65.5, 9.7, ('then '+' and '.join(extra)) if extra else '', fontsize=7.5)
-    for x, name, each in [(55, 'time\nRNN', 'band'), (67, 'band\nRNN', 'frame')]:
-        box(x, 9, name, '', blue, height=8)
-        write(x+4.5, 7.4, f'for each {each}\n{c.rnn.upper()}, 2 × {hidden}', fontsize=7.5, va='top',
-              linespacing=1.35)
-    arrow((64, 15), (67, 15), blue)
-    tensor(77, 89, 'Q', f'{batch} k t n', f'{bands} × {frames} × {c.n_feats}')
+    write(70, 27.6, ('then '+' and '.join(extra)) if extra else '')
+    arrow((70, 26), (70, down+5))
+    write(71, 22.4, 'Q', fontsize=12, weight='bold', style='italic', ha='left')
+    write(74, 22.4, f'{batch} k t n', ha='left')
+    write(71, 19.2, f'{bands} × {frames} × {c.n_feats}', ha='left')
     units = f'{c.mask_layers} × {round(c.mask_factor*c.n_feats)} units'
-    box(89, 12, 'mask\nestimation', f'{heads*bands} MLPs,\n{units}', blue)
-    tensor(101, 115, 'M', 'b s c f t', f'{targets} × c × {c.n_fft//2+1} × {frames}')
-    write(116.5, 15, '⊙', fontsize=15)
-    ax.plot([26, 26, 116.5], [20.8, 26, 26], color=INK, linewidth=1.3); arrow((116.5, 26), (116.5, 17))
-    write(71, 27.4, "the mixture's spectrogram: what the masks scale and turn")
-    tensor(118, 126, 'S', 'b s c f t')
-    box(126, 8, 'iSTFT', 'S = M ⊙ X', INK)
-    tensor(134, 145, 'estimate', 'b s c l')
+    box(64, down, 12, 'mask\nestimation', f'{heads*bands} MLPs, {units}', blue)
+    tensor(64, 34.5, down, 'M', 'b s c f t', f'{targets} × c × {c.n_fft//2+1} × {frames}')
+    write(32.9, down, '⊙', fontsize=16)
+    arrow((32.9, up), (32.9, down+2)); write(34, 26, 'the spectrogram that\nthe masks scale and turn', ha='left')
+    tensor(31.3, 20, down, 'S', 'b s c f t', 'S = M ⊙ X')
+    box(11, down, 9, 'iSTFT', '', INK)
+    tensor(11, 0, down, 'estimate', 'b s c l')
     for i, name in enumerate(c.targets):
-        ax.text(146, 15+2.6*((targets-1)/2-i), name, fontsize=9, va='center',
+        ax.text(-1, down+3*((targets-1)/2-i), name, fontsize=10, va='center', ha='right',
                 color=stem_color(name), weight='bold')
     letters = 'b batch   c channel   l sample   f frequency bin   t frame   k band   n feature   s target'
-    write(71, .3, letters)
-    ax.set(xlim=(-.5, 155), ylim=(-1, 29)); ax.axis('off')
+    write(38, .5, letters)
+    ax.set(xlim=(-10, 85), ylim=(-1, 53)); ax.axis('off')
     return ax
 
 # %% ../nbs/23_model.ipynb #3793b943
