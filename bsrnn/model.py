@@ -130,7 +130,7 @@ def parse_options(
     except (ValueError, TypeError) as e: raise InputError(f'options: {e}') from None
     return options
 
-# %% ../nbs/23_model.ipynb #14666136
+# %% ../nbs/23_model.ipynb #9381fda8
 def plot_model(
     config,   # `BSRNNConfig`
     ax=None,  # Axes to draw on; a new figure if None
