@@ -347,6 +347,8 @@ def open_model(
     if weights and len(weights)!=len(model):
         raise InputError(f'weights are {", ".join(map(str, weights))}; '
                          f'expected {len(model)}, one for each model')
+    if not all(0<v<float('inf') for v in weights):
+        raise InputError(f'weights are {", ".join(map(str, weights))}; expected numbers above 0')
     models, shares = [], []
     for name, weight in zip(model, weights or [1]*len(model)):
         found = _open_one(name, target, device, ema, layout)

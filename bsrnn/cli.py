@@ -78,12 +78,17 @@ def _train(a):
     given = vars(a)
     train(check_params({k: given[k] for k in TRAIN}, **rules(TRAIN)))
 
-def _numbers(text): return [float(t) for t in text.split(',')]
+def _numbers(text):
+    "'3,1' is [3., 1.]."
+    try: return [float(t) for t in text.split(',')]
+    except ValueError: raise argparse.ArgumentTypeError(f'"{text}"; expected numbers, such as 3,1') from None
 
 def _part(text):
     "'2/4' is (1, 4)."
-    i, n = (int(t) for t in text.split('/'))
-    if not 1<=i<=n: raise ValueError
+    try:
+        i, n = (int(t) for t in text.split('/'))
+        if not 1<=i<=n: raise ValueError
+    except ValueError: raise argparse.ArgumentTypeError(f'"{text}"; expected such as 2/4') from None
     return i-1, n
 
 def _parser():
@@ -166,7 +171,7 @@ def main(
             return a.run(a) or 0
     except InputError as e:
         if _is_first(): print(f'bsrnn: {e}', file=sys.stderr)
-        return 1
+        return getattr(e, 'code', 1)                              # a training that was stopped: 130
     except KeyboardInterrupt:
         print('bsrnn: stopped; what is finished stays, and the same command goes on from there',
               file=sys.stderr)

@@ -139,7 +139,7 @@ def plot_model(
     import matplotlib.pyplot as plt
     from bsrnn.viz import stem_color
     ax = ax or plt.subplots(figsize=(8.6, 5), layout='constrained')[1]
-    c, bands, frames = config, len(config.widths), config.frames or round(config.rate/config.hop)
+    c, bands, frames = config, len(config.widths), config.frames or 1+config.rate//config.hop
     joint, hidden, targets = c.stereo=='joint', round(c.hidden_factor*c.n_feats), len(c.targets)
     batch, heads = 'b' if joint else '(b c)', targets-c.residual
     up, down = 40, 12                                   # the two rows: there, and back
@@ -185,7 +185,7 @@ def plot_model(
     for i, name in enumerate(c.targets):
         ax.text(-1, down+3*((targets-1)/2-i), name, fontsize=10, va='center', ha='right',
                 color=stem_color(name), weight='bold')
-    letters = 'b batch   c channel   l sample   f frequency bin   t frame   k band   n feature   s target'
+    letters = 'b batch   c channel   l sample   f frequency bin   t frame   k band   n feature   s source'
     write(38, .5, letters)
     ax.set(xlim=(-10, 85), ylim=(-1, 53)); ax.axis('off')
     return ax

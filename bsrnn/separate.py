@@ -4,11 +4,13 @@
 
 # %% auto #0
 __all__ = ['QUALITY', 'STEREO', 'PRECISIONS', 'DEVICES', 'hann', 'flat', 'overlap_add_blocks', 'overlap_add', 'middle_side',
-           'in_views', 'fast_bf16', 'pick_device', 'Separator', 'separate', 'keep_memory']
+           'in_views', 'fast_bf16', 'can_bf16', 'check_precision', 'pick_device', 'Separator', 'separate',
+           'keep_memory']
 
 # %% ../nbs/31_separate.ipynb #d3a14d56
 import ctypes
 from contextlib import nullcontext, suppress
+from functools import lru_cache
 from math import ceil, pi
 
 import numpy as np
@@ -134,6 +136,27 @@ def fast_bf16(
     return any(getattr(torch.cpu, name, lambda: False)()
                for name in ('_is_avx512_bf16_supported', '_is_amx_tile_supported'))
 
+@lru_cache
+def can_bf16(
+    device='cpu',  # 'cpu', 'cuda' or 'mps'
+) -> bool:
+    "Can this device run recurrent layers in bfloat16 at all? Older CPUs cannot."
+    if device!='cpu': return True
+    try:
+        with torch.inference_mode(), torch.autocast('cpu', torch.bfloat16):
+            torch.nn.LSTM(8, 8)(torch.zeros(1, 1, 8))
+        return True
+    except RuntimeError: return False
+
+def check_precision(
+    precision,  # One of `PRECISIONS`
+    device,     # 'cpu', 'cuda' or 'mps'
+):
+    "Raise `InputError` for bfloat16 on a device that cannot run it."
+    if precision=='bfloat16' and not can_bf16(device):
+        raise InputError('precision is "bfloat16", and this processor cannot run recurrent layers in it; '
+                         'use auto or float32')
+
 PRECISIONS, DEVICES = ('auto', 'float32', 'bfloat16'), ('auto', 'cpu', 'cuda', 'mps')
 
 def pick_device(
@@ -176,6 +199,7 @@ class Separator:
                              f'{self.targets[0]} only; ask for the residual instead')
         self.device = next(model.parameters()).device if hasattr(model, 'parameters') else torch.device('cpu')
         if precision=='auto': precision = 'bfloat16' if fast_bf16(self.device.type) else 'float32'
+        check_precision(precision, self.device.type)
         overlap = segment/hop if hop else QUALITY[quality]
         fixed = getattr(model.config, 'segment', 0)             # a legacy model reads one length only
         self.segment = fixed or max(1, int(segment*self.rate))

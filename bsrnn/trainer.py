@@ -111,6 +111,7 @@ def describe_plan(
 ) -> str:
     "What will be done, in a few lines."
     recipe, minutes = plan.recipe, sum(t.seconds for t in plan.train)/60
+    ends = [f'{recipe.minutes:g} minutes']*(recipe.minutes>0)+[f'{recipe.steps} steps']*(recipe.steps>0)
     held = f'{len(plan.valid)} held out for validation'+(': ' if plan.valid else '')
     lines = [f'data: {shown(plan.dataset)}', f'chosen: {plan.why}',
              f'{len(plan.train)} tracks, {minutes:.1f} minutes of music, to train on; '
@@ -123,7 +124,8 @@ def describe_plan(
               f'sampling: {recipe.sampling}; augmentation: {recipe.augment}; loss: {recipe.loss}'
               +('' if recipe.loss=='l1' else f', keeping {", ".join(map(str, recipe.quantiles))}'),
               f'model: {n_params(BSRNN(plan.config))/1e6:.2f} million parameters, '
-              f'{len(plan.config.widths)} bands'+(f'; {recipe.members} of these' if recipe.members>1 else '')]
+              f'{len(plan.config.widths)} bands'+(f'; {recipe.members} of these, one after the other' if recipe.members>1 else ''),
+              f'training ends after {" or ".join(ends)}'+(' in all' if recipe.members>1 else '')]
     return '\n'.join(lines)
 
 def note_plan(
@@ -206,11 +208,12 @@ def plot_training(
     "Learning curves so far: loss on random mixtures, score of the held-out songs. A figure."
     logs = [pd.read_csv(f/'log.csv') for f in member_folders(folder, recipe) if (f/'log.csv').exists()]
     fig, axs = plt.subplots(1, 2, figsize=(10, 2.6), layout='constrained')
-    for log in logs:
-        axs[0].plot(log.seconds/60, log.loss, marker='.')
+    for m, log in enumerate(logs):
+        axs[0].plot(log.seconds/60, log.loss, marker='.', label=f'model {m+1}')
         axs[1].plot(log.seconds/60, log.valid_usdr, marker='.')
     if logs and all(log.valid_usdr.isna().all() for log in logs):
         axs[1].text(.5, .5, 'no track held out', ha='center', transform=axs[1].transAxes)
+    if len(logs)>1: axs[0].legend()
     axs[0].set(xlabel='time (min)', ylabel='training loss')
     axs[1].set(xlabel='time (min)', ylabel='validation uSDR (dB)')
     plt.close(fig)
@@ -328,7 +331,7 @@ class EnergyMeter:
         while not self.ended.wait(self.every): self._look()
 
     def __enter__(self):
-        self._open_gpus()
+        self._open_gpus(); self.wh = None
         self.last, self.ended = self._read(), threading.Event()
         self.thread = threading.Thread(target=self._watch, daemon=True); self.thread.start()
         return self
@@ -375,6 +378,7 @@ def train(
     "Plan, train, score; the run. Raises `InputError`, and `Stopped` when it was asked to end."
     fabric = make_fabric(p.device, p.precision)
     first, several = fabric.is_global_zero, fabric.world_size>1
+    processes = 1 if several else count_processes(p.processes, p.device)
     with fabric.rank_zero_first(): decided = plan_training(p)
     folder = ''
     if first:
@@ -383,7 +387,6 @@ def train(
         note_plan(run, decided, fabric)
         folder = str(run.folder)
     if several: run = Run(fabric.broadcast(folder))
-    processes = 1 if several else count_processes(p.processes, p.device)
     with EnergyMeter() as meter:
         states = (launch(run.folder, processes) if processes>1 else
                   train_members(decided, p, run.folder, fabric))

@@ -28,7 +28,7 @@ from tqdm import tqdm
 from .evaluate import usdr
 from .loss import training_loss
 from .mixing import batches, describe
-from .separate import fast_bf16, keep_memory, pick_device, separate
+from .separate import check_precision, fast_bf16, keep_memory, pick_device, separate
 from .viz import loudest
 from .weights import save_model
 from .workspace import InputError, atomic, shown
@@ -89,6 +89,7 @@ def make_fabric(
     "Lightning Fabric for this process, or this one of many; raises `InputError` if the device is not there."
     pick_device(device)
     if precision=='auto': precision = 'bfloat16' if fast_bf16(device) else 'float32'
+    check_precision(precision, pick_device(device).type)
     precision = {'bfloat16': 'bf16-mixed', 'float32': '32-true'}[precision]
     if 'LT_CLI_USED' in os.environ: return Fabric()      # `fabric run` has said it all, and launched
     number = lambda *names: next((int(os.environ[k]) for k in names
@@ -389,13 +390,14 @@ def fit(
     if told and not done():
         save()
         raise Stopped(f'stopped by {told} at step {state["step"]}; the state is in {shown(last)}: '
-                      'start the same again with resume to go on')
+                      'start the same again with resume (-p resume true, or --resume) to go on')
     if state['skipped'] and me==0:
         print(f'{state["skipped"]} of {state["step"]} steps were skipped: no number')
     return {**state, 'best': None if math.isinf(state['best']) else state['best']}
 
 class Stopped(InputError):
     "Training was asked to end, and has saved its state."
+    code = 130  # the exit code of a command that was stopped
 
 def _bar(recipe, share, progress):
     "A bar over the time budget or the steps, redrawn some hundred times a run: a notebook keeps each redraw."
@@ -466,7 +468,7 @@ def plan(
             'that takes a GPU and days, so without one give -p preset demo')
     if is_demo:
         return 'demo', replace(RECIPES['demo'], minutes=4), (
-            'no dataset in data/ and none given: a small model, four minutes on the demo songs')
+            'no dataset in data/ and none given: a small model on the demo songs')
     return 'demo', replace(RECIPES['demo'], members=2), (
         f'{n_tracks} training tracks, {60*hours:.0f} minutes of music, are little: small models, '
-        f'which do not learn them by heart, and the mean of two; {RECIPES["demo"].minutes:g} minutes in all')
+        'which do not learn them by heart, and the mean of two')

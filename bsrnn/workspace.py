@@ -57,11 +57,11 @@ def in_test() -> bool:
 
 def data_dir() -> Path:
     "The folder of datasets: `data/` in the project, or $BSRNN_DATA."
-    return Path(os.environ.get('BSRNN_DATA') or project_root()/'data')
+    return project_root()/Path(os.environ.get('BSRNN_DATA') or 'data').expanduser()
 
 def outputs_dir() -> Path:
     "The folder of runs: `outputs/` in the project, or $BSRNN_OUTPUTS; a temporary one under test."
-    if moved := os.environ.get('BSRNN_OUTPUTS'): return Path(moved)
+    if moved := os.environ.get('BSRNN_OUTPUTS'): return project_root()/Path(moved).expanduser()
     return Path(gettempdir())/f'bsrnn-test-{getpass.getuser()}' if in_test() else project_root()/'outputs'
 
 # %% ../nbs/00_workspace.ipynb #fe26a27d
@@ -77,6 +77,7 @@ def make_folder(
     path,  # The folder
 ):
     "Make a folder and its parents; raises `InputError` if that cannot be."
+    path = Path(path)
     try: path.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         raise InputError(f'{path} cannot be made ({e.strerror}); data, runs and downloaded weights '
@@ -142,7 +143,8 @@ def atomic_dir(
     "Yield an empty hidden folder beside `path`; rename it to `path` when the block ends well."
     path = Path(path)
     make_folder(path.parent)
-    part = Path(mkdtemp(prefix=f'.{path.name}-', dir=path.parent))
+    try: part = Path(mkdtemp(prefix=f'.{path.name}-', dir=path.parent))
+    except OSError as e: raise _cannot(path, e) from None
     try:
         yield part
         part.chmod(0o755)  # mkdtemp makes it private
