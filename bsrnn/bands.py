@@ -8,6 +8,7 @@ __all__ = ['TABLES', 'TARGET_TABLES', 'band_widths']
 # %% ../nbs/19_bands.ipynb #3d47b090
 from itertools import accumulate
 from math import ceil, floor
+from numbers import Integral
 
 # %% ../nbs/19_bands.ipynb #417dc151
 TABLES = {  # name -> pairs of (up to Hz, step Hz); the rest is one band
@@ -29,7 +30,7 @@ TARGET_TABLES = {'vocals': 'v7', 'drums': 'drums', 'bass': 'bass', 'other': 'v7'
 def _from_bins(table, bins):
     "Widths of a table given in bins: as widths, or as (first, first of the next) pairs."
     pairs = table
-    if isinstance(table[0], int):
+    if isinstance(table[0], Integral):
         ends = list(accumulate(table))
         pairs = list(zip([0, *ends], ends))
     at = 0
@@ -43,7 +44,7 @@ def _from_bins(table, bins):
     if at!=bins:
         raise ValueError(f'the bands end at bin {at}, the spectrogram at {bins} (n_fft/2+1): '
                          f'a {"gap" if at<bins else "surplus"} of {abs(bins-at)} bins')
-    return [b-a for a, b in pairs]
+    return [int(b-a) for a, b in pairs]
 
 def _pairs(table):
     "The (up to Hz, step Hz) pairs of a table; raises ValueError with what is wrong."
@@ -72,7 +73,7 @@ def band_widths(
     if not len(table): raise ValueError('the band table is empty; expected pairs of Hz or widths in bins')
     bins, widths, edge, last = n_fft//2+1, [], 0, 0
     table = TABLES[table] if isinstance(table, str) else table
-    if isinstance(table[0], int) or table[0][0]==0: return _from_bins(table, bins)
+    if isinstance(table[0], Integral) or table[0][0]==0: return _from_bins(table, bins)
     for top, step in _pairs(table):
         for n in range(round((top-last)/step)):
             hz = last+(n+1)*step

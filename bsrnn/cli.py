@@ -36,22 +36,23 @@ def _separate(a):
     jobs = plan_jobs(songs, part_names(separator, targets, a.residual), a.out, a.template,
                      a.format)[part::parts]
     if parts>1: print(f'part {part+1} of {parts}: {len(jobs)} of {len(songs)} songs')
-    if a.dry_run: return _show(jobs, a.overwrite)
+    if a.dry_run: return _show(jobs, a.overwrite, a.bits)
     results = separate_songs(separator, jobs, a.bits, a.overwrite)
     failed = [r for r in results if r.state=='failed']
     if len(results)==1 and failed: raise InputError(failed[0].reason)
     print(report(results))
     return 1 if failed else 0
 
-def _show(jobs, overwrite):
+def _show(jobs, overwrite, bits):
     "What would be done; 1 if a song cannot be read."
-    from bsrnn.audio import info
+    from bsrnn.audio import info, sound_format
     from bsrnn.workspace import InputError, shown
     bad = 0
     for j in jobs:
         write = j.paths if overwrite else j.missing
         try:
             i = info(j.song)
+            for p in write.values(): sound_format(p, bits)
             print(f'{j.song} ({i.seconds:.1f} s, {i.rate} Hz, {i.channels} channels): '
                   +(', '.join(shown(p) for p in write.values()) or 'kept, all its files are there'))
         except InputError as e: bad = 1; print(f'fails: {e}')

@@ -62,7 +62,8 @@ def subset_folder(
     root,    # Dataset folder
     subset,  # 'train', 'valid' or 'test'
 ):
-    "The folder of a subset, however it is capitalised, or None."
+    "The folder of a subset, however it is capitalised, or None; raises `InputError` if `root` is no folder."
+    if not Path(root).is_dir(): raise InputError(f'{root} is not a folder; expected one of songs')
     return next((p for p in sorted(Path(root).iterdir()) if p.is_dir() and p.name.lower()==subset), None)
 
 def _manifest(path, table):
@@ -256,7 +257,7 @@ class Split(NamedTuple):
 def split_dataset(
     root,        # Dataset folder, or a manifest over one
     targets,     # Stems to extract: a name, a sum joined by '+', or several targets joined by commas
-    n_valid=-1,  # Training tracks to hold out for validation; see `split_tracks`
+    n_valid=-1,  # Training tracks to hold out; -1: the folder valid/ or, without one, as `split_tracks`
     rate=44100,  # Rate at which they are read, Hz
     table=None,  # Role -> names of the stems that play it
 ) -> Split:

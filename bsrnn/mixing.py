@@ -29,7 +29,7 @@ class Mixer(torch.utils.data.Dataset):
         targets,          # Stems to extract: a name, a sum joined by '+', or several targets joined by commas
         segments=None,    # Salient places: stem -> track name -> [(start, end), ...], samples; None: anywhere
         extra=(),         # Tracks of another dataset that may lend stems, too
-        extra_share=.5,   # Share of the segments that come from them
+        extra_share=.5,   # Share of the segments that come from them, where sources are remixed
         seconds=3.,       # Length of an example, s
         augment='paper',  # A name in `augment.AUGMENTATIONS`, or a module over (b s c l) and a generator
         level=None,       # Bring every track to this level before it is mixed, dB RMS; None: as it is
@@ -39,6 +39,7 @@ class Mixer(torch.utils.data.Dataset):
         memory_gb=4.,     # Decode all stems into memory if they take less than this
         progress=False,   # Show a bar while decoding?
     ):
+        if not tracks: raise InputError('there are no training tracks to mix')
         self.targets, self.seed, self.length, self.remix, self.extra_share = (
             split_targets(targets), seed, length, remix, extra_share)
         self.members = sorted({k for t in self.targets for k in t.split('+')})
@@ -200,7 +201,7 @@ def describe(
     mixer,  # A `Mixer`
     i,      # Number of an example
 ) -> list:
-    "Where an example's sources come from: 'stem of TRACK at 12.3 s'."
+    "Where an example's sources come from, before any is dropped: 'stem of TRACK at 12.3 s'."
     mixer = copy.copy(mixer)
     mixer.heard = []
     mixer.stems(i)

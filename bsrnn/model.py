@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['STEREO_MODELS', 'LEGACY', 'OPTIMISED', 'PRESETS', 'BSRNNConfig', 'preset_config', 'parse_options', 'plot_model',
-           'BSRNN', 'Bag', 'n_params', 'n_macs']
+           'BSRNN', 'Bag', 'n_params', 'n_macs', 'can_bf16']
 
 # %% ../nbs/23_model.ipynb #8a87ec91
 import json
 from dataclasses import dataclass, asdict, fields
+from functools import lru_cache
 from types import SimpleNamespace
 
 import torch
@@ -334,6 +335,14 @@ def n_params(
     "Number of parameters."
     return sum(p.numel() for p in module.parameters())
 
+def _one_step(rnn):
+    "Give an RNN all its steps at once: as many multiplications, and much sooner counted (its result is wrong)."
+    steps = rnn.forward
+    def forward(x):                                          # (l m n)
+        y, _ = steps(x.reshape(1, -1, x.shape[-1]))
+        return y.reshape(*x.shape[:2], -1), None
+    rnn.forward = forward
+
 def n_macs(
     config,     # `BSRNNConfig`
     channels=2, # Channels of the mixture
@@ -341,5 +350,20 @@ def n_macs(
     "Multiplications of the network for 1 s of audio (transforms excluded), counted by torch, not computed."
     frames = config.frames or round(config.rate/config.hop)
     with torch.device('meta'), torch.no_grad(), FlopCounterMode(display=False) as count:
-        BSRNN(config).masks(torch.empty(1, channels, config.n_fft//2+1, frames, dtype=torch.complex64))
+        net = BSRNN(config)
+        for rnn in (m for m in net.modules() if isinstance(m, nn.RNNBase)): _one_step(rnn)
+        net.masks(torch.empty(1, channels, config.n_fft//2+1, frames, dtype=torch.complex64))
     return round(count.get_total_flops()/2/frames*config.rate/config.hop)
+
+# %% ../nbs/23_model.ipynb #3237d02d
+@lru_cache
+def can_bf16(
+    device='cpu',  # 'cpu', 'cuda' or 'mps'
+) -> bool:
+    "Can this device run recurrent layers in bfloat16 at all? Older CPUs cannot."
+    if device!='cpu': return True
+    try:
+        with torch.inference_mode(), torch.autocast('cpu', torch.bfloat16):
+            torch.nn.LSTM(8, 8)(torch.zeros(1, 1, 8))
+        return True
+    except RuntimeError: return False

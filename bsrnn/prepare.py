@@ -107,6 +107,7 @@ def dataset_folder(
         raise InputError(f'{root} is a manifest, whose stems are mixed while they are read: there are no '
                          'lists of salient segments; train with sampling uniform, prepare its originals')
     root = Path(root).resolve()
+    if not root.is_dir(): raise InputError(f'{root} is not a folder; expected a dataset')
     for folder in [data_dir()/'sad'/root.name,
                    data_dir()/'sad'/f'{root.name}-{hashlib.sha256(str(root).encode()).hexdigest()[:6]}']:
         note = _read_json(folder/'dataset.json')
@@ -234,6 +235,11 @@ def prepare_dataset(
 ):
     "Look at all tracks, write lists <stem>_<subset>.txt; returns a table of tracks and the lists' folder."
     chunk_step(n_chunks, overlap)                             # refused now rather than after an hour
+    for k, v, ok, want in [('seconds', seconds, seconds>0, 'more than 0'),
+                           ('floor', floor, floor>=0, '0 or more'),
+                           ('quantile', quantile, 0<=quantile<=1, '0 to 1'),
+                           ('share', share, 0<=share<1, '0 to less than 1')]:
+        if not ok: raise InputError(f'{k} is {v}; expected {want}')
     folder, rows, everything, lists = dataset_folder(root), [], [], {}
     settings = dict(n_valid=n_valid, seconds=seconds, n_chunks=n_chunks, overlap=overlap,
                     quantile=quantile, floor=floor, share=share)

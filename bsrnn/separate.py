@@ -4,19 +4,18 @@
 
 # %% auto #0
 __all__ = ['QUALITY', 'STEREO', 'PRECISIONS', 'DEVICES', 'hann', 'flat', 'overlap_add_blocks', 'overlap_add', 'middle_side',
-           'in_views', 'fast_bf16', 'can_bf16', 'check_precision', 'pick_device', 'Separator', 'separate',
-           'keep_memory']
+           'in_views', 'fast_bf16', 'check_precision', 'pick_device', 'Separator', 'separate', 'keep_memory']
 
 # %% ../nbs/31_separate.ipynb #d3a14d56
 import ctypes
 from contextlib import nullcontext, suppress
-from functools import lru_cache
 from math import ceil, pi
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from .model import can_bf16
 from .stream import Resampler
 from .workspace import InputError
 
@@ -135,18 +134,6 @@ def fast_bf16(
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return any(getattr(torch.cpu, name, lambda: False)()
                for name in ('_is_avx512_bf16_supported', '_is_amx_tile_supported'))
-
-@lru_cache
-def can_bf16(
-    device='cpu',  # 'cpu', 'cuda' or 'mps'
-) -> bool:
-    "Can this device run recurrent layers in bfloat16 at all? Older CPUs cannot."
-    if device!='cpu': return True
-    try:
-        with torch.inference_mode(), torch.autocast('cpu', torch.bfloat16):
-            torch.nn.LSTM(8, 8)(torch.zeros(1, 1, 8))
-        return True
-    except RuntimeError: return False
 
 def check_precision(
     precision,  # One of `PRECISIONS`

@@ -18,7 +18,7 @@ from string import Formatter
 
 from tqdm import tqdm
 
-from .audio import SUFFIXES, info, tags, writer
+from .audio import SUFFIXES, info, sound_format, tags, writer
 from .stream import blocks
 from .workspace import DiskFull, InputError, shown
 
@@ -198,6 +198,7 @@ def separate_songs(
     callback=None,    # Called with seconds done and seconds in all, of the songs to separate
 ) -> list:
     "Separate many songs, one after the other; a `Result` for each. Ctrl-C leaves what is finished."
+    for path in {p.suffix: p for j in jobs for p in j.paths.values()}.values(): sound_format(path, bits)
     todo = [(j.song, j.paths if overwrite else j.missing) for j in jobs]
     results, lengths = [], {}
     for song, paths in todo:

@@ -124,7 +124,8 @@ def describe_plan(
               f'sampling: {recipe.sampling}; augmentation: {recipe.augment}; loss: {recipe.loss}'
               +('' if recipe.loss=='l1' else f', keeping {", ".join(map(str, recipe.quantiles))}'),
               f'model: {n_params(BSRNN(plan.config))/1e6:.2f} million parameters, '
-              f'{len(plan.config.widths)} bands'+(f'; {recipe.members} of these, one after the other' if recipe.members>1 else ''),
+              f'{len(plan.config.widths)} bands'
+              +(f'; {recipe.members} of these, one after the other' if recipe.members>1 else ''),
               f'training ends after {" or ".join(ends)}'+(' in all' if recipe.members>1 else '')]
     return '\n'.join(lines)
 
@@ -301,7 +302,8 @@ class EnergyMeter:
     def _read(self):
         "Counters, joules, with the height from which they start again."
         found = {}
-        for f in self.rapl.glob('*:?/energy_uj'):                            # packages; their parts are *:?:?
+        for f in self.rapl.glob('*:*/energy_uj'):
+            if f.parent.name.count(':')>1: continue                          # a part of a package
             try: found[f] = int(f.read_text())/1e6, int((f.parent/'max_energy_range_uj').read_text())/1e6
             except (OSError, ValueError): pass
         for n, gpu in enumerate(self.gpus):
