@@ -336,7 +336,7 @@ def n_params(
     return sum(p.numel() for p in module.parameters())
 
 def _one_step(rnn):
-    "Give an RNN all its steps at once: as many multiplications, and much sooner counted (its result is wrong)."
+    "Give an RNN its steps all at once: a wrong result, as many multiplications, counted much sooner."
     steps = rnn.forward
     def forward(x):                                          # (l m n)
         y, _ = steps(x.reshape(1, -1, x.shape[-1]))
