@@ -15,7 +15,7 @@ setup(
     packages=find_packages(include=[cfg['lib_path'], cfg['lib_path'] + '.*']),
     python_requires='>=' + cfg['min_python'],
     install_requires=cfg['requirements'].split(),
-    extras_require={k: cfg[f'{k}_requirements'].split() for k in ('dev', 'cluster', 'site', 'wandb')},
+    extras_require={k: cfg[f'{k}_requirements'].split() for k in ('dev', 'widgets', 'browser', 'cluster', 'site', 'wandb')},
     entry_points={'console_scripts': cfg['console_scripts'].split(),
                   'nbdev': [f"{cfg['lib_path']}={cfg['lib_path']}._modidx:d"],
                   'papermill.engine': [f"bsrnn={cfg['lib_path']}.papermill_engine:Engine"]},

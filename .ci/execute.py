@@ -25,7 +25,7 @@ def execute(path) -> float:
     "Execute a notebook and save it; returns the seconds it took."
     nb = nbformat.read(path, as_version=4)
     began = time.time()
-    NotebookClient(nb, timeout=900, kernel_name='python3', resources={'metadata': {'path': str(nbs)}}).execute()
+    NotebookClient(nb, timeout=900, kernel_name='python3', store_widget_state=False, resources={'metadata': {'path': str(nbs)}}).execute()
     took = time.time()-began
     seconds = max(5, 5*math.ceil(took/5))
     nb.cells[0].source = re.sub(r'\d+ s(econds)? to run', f'{seconds} s to run', nb.cells[0].source)

@@ -16,7 +16,7 @@ import numpy as np
 import soundfile as sf
 import torch
 
-from .audio import resample
+from .audio import MP3_RATES, resample
 from .spectral import stft, hz_per_bin
 from .workspace import INK
 
@@ -32,8 +32,7 @@ def listen(
     x = torch.as_tensor(audio).detach().cpu().float()
     x = (x[None] if x.dim()==1 else x)[:2, :int(seconds*rate)]
     x = x/max(1., x.abs().max().item() if x.numel() else 1.)
-    known = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # all that mp3 knows
-    if rate not in known: x, rate = resample(x, rate, 44100), 44100
+    if rate not in MP3_RATES: x, rate = resample(x, rate, 44100), 44100
     file = BytesIO()
     sf.write(file, x.T.numpy(), rate, format='MP3', compression_level=.7, bitrate_mode='CONSTANT')
     data = base64.b64encode(file.getvalue()).decode()
