@@ -145,7 +145,7 @@ function player(el, {sounds, seconds, rate, piece, load, state, changed = () => 
   const tell = (...keys) => changed(Object.fromEntries(keys.map(k => [k, state[k]])))
   const flip = (list, name) => list.includes(name) ? list.filter(x => x !== name) : [...list, name]
   const rows = sounds.map((s, i) => {
-    const row = make('div', box, {className: 'row'})
+    const row = make('div', box, {className: 'sound'})
     const label = button(row, s.name, 'hear only ' + s.name + ' (' + (i + 1) + ')', () => only(i))
     label.className = 'name'; label.style.borderColor = s.color
     const press = list => () => { state[list] = flip(state[list], s.name); mixed() }
@@ -259,7 +259,7 @@ function player(el, {sounds, seconds, rate, piece, load, state, changed = () => 
 _CSS = '''
 .bsrnn-player { font: 13px system-ui, sans-serif; color: var(--jp-ui-font-color1, inherit);
   max-width: 60em; outline: none }
-.bsrnn-player .bar, .bsrnn-player .row { display: flex; align-items: center; gap: 4px; margin: 3px 0 }
+.bsrnn-player .bar, .bsrnn-player .sound { display: flex; align-items: center; gap: 4px; margin: 3px 0 }
 .bsrnn-player .time { font-variant-numeric: tabular-nums; min-width: 8.5em; text-align: center }
 .bsrnn-player .hint { opacity: .75; font-size: 11px; margin-left: 6px }
 .bsrnn-player button { color: inherit; background: none; border: 1px solid #797979; border-radius: 3px;
@@ -272,7 +272,7 @@ _CSS = '''
 .bsrnn-player canvas { flex: 1; min-width: 6em; width: 6em; height: 44px; cursor: pointer;
   background: #79797918; border-radius: 3px; touch-action: none }
 .bsrnn-player :focus-visible { outline: 2px solid #56B4E9; outline-offset: 1px }
-@media (max-width: 600px) { .bsrnn-player .row { flex-wrap: wrap }
+@media (max-width: 600px) { .bsrnn-player .sound { flex-wrap: wrap }
   .bsrnn-player canvas { flex-basis: 100% } .bsrnn-player .hint { display: none } }
 '''
 
