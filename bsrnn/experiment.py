@@ -159,6 +159,16 @@ class Run:
                                      'wait for it, or stop it') from None
                 time.sleep(.2)
 
+    @property
+    def busy(self) -> bool:
+        "Is a process, this one or another, at work in this run?"
+        try: file = open(self.folder/'.lock')
+        except FileNotFoundError: return False
+        with file:
+            try: fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError: return True
+        return False
+
     def __repr__(self): return f'Run({self.folder.name}{"" if self.finished else ", unfinished"})'
 
 def runs(
@@ -205,6 +215,7 @@ def start_run(
     given = os.environ.pop('BSRNN_RUN', '')                  # a folder made by papermill's engine
     if old:
         old.lock()
+        for late in old.folder.rglob('stop'): late.unlink()  # asked of a run that ended before it heard
         for part in old.folder.rglob('.*-*'):                # what a killed process was writing
             if re.match(r'\.\d+-[0-9a-f]{8}-', part.name) and part.is_file(): part.unlink()
         if given: (Path(given)/'moved').write_text(str(old.folder))

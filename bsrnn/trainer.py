@@ -22,9 +22,9 @@ from math import ceil
 from pathlib import Path
 from types import SimpleNamespace
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 
 from .audio import write
 from .catalogue import open_model
@@ -39,7 +39,7 @@ from .prepare import segments_for
 from .separate import separate
 from .sweep import with_parent
 from .testset import digest_of, evaluate_tracks, ladder_of
-from .training import Recipe, Stopped, _Stop, fit, make_fabric, plan, start_from
+from .training import Recipe, Stopped, _Stop, fit, make_fabric, plan, read_live, start_from
 from .weights import load_model, save_model
 from .workspace import InputError, atomic, shown
 
@@ -204,20 +204,25 @@ def train_members(
 
 def plot_training(
     folder,  # The run's folder
-    recipe,  # Its `Recipe`
 ):
     "Learning curves so far: loss on random mixtures, score of the held-out songs. A figure."
-    logs = [pd.read_csv(f/'log.csv') for f in member_folders(folder, recipe) if (f/'log.csv').exists()]
-    fig, axs = plt.subplots(1, 2, figsize=(10, 2.6), layout='constrained')
-    for m, log in enumerate(logs):
-        axs[0].plot(log.seconds/60, log.loss, marker='.', label=f'model {m+1}')
-        axs[1].plot(log.seconds/60, log.valid_usdr, marker='.')
-    if logs and all(log.valid_usdr.isna().all() for log in logs):
-        axs[1].text(.5, .5, 'no track held out', ha='center', transform=axs[1].transAxes)
-    if len(logs)>1: axs[0].legend()
+    folders = sorted(Path(folder).glob('member-*')) or [Path(folder)]
+    fig = Figure(figsize=(10, 2.6), layout='constrained')     # not of pyplot: threads may draw it
+    axs, scored = fig.subplots(1, 2), False
+    for m, f in enumerate(folders):
+        live = [r for r in read_live(f/'live.csv') if r['doing']=='training']
+        axs[0].plot([r['seconds']/60 for r in live], [r['loss'] for r in live], lw=.8, alpha=.5, color=f'C{m}')
+        if not (f/'log.csv').exists(): continue
+        log = pd.read_csv(f/'log.csv')
+        axs[0].plot(log.seconds/60, log.loss, marker='.', label=f'model {m+1}', color=f'C{m}')
+        axs[1].plot(log.seconds/60, log.valid_usdr, marker='.', color=f'C{m}')
+        scored |= not log.valid_usdr.isna().all()
+        if log.valid_usdr.isna().all() and not scored:
+            axs[1].text(.5, .5, 'no track held out', ha='center', transform=axs[1].transAxes)
+    if len(folders)>1: axs[0].legend()
     axs[0].set(xlabel='time (min)', ylabel='training loss')
     axs[1].set(xlabel='time (min)', ylabel='validation uSDR (dB)')
-    plt.close(fig)
+    fig.set_label('Left, the loss on random mixtures over minutes; right, the score of the held-out songs.')
     return fig
 
 # %% ../nbs/47_trainer.ipynb #47dcf6aa
@@ -266,7 +271,7 @@ def launch(
     if child.returncode==0: return json.loads((folder/'training.json').read_text())
     with open(folder/'processes.txt', 'rb') as f: f.seek(start); said = f.read().decode(errors='replace')
     reasons = re.findall(r'^bsrnn: (.*)$', said, re.M)
-    if told: raise Stopped(reasons[-1] if reasons else f'stopped by {stop.heard}; '
+    if told or reasons and reasons[-1].startswith('stopped by'): raise Stopped(reasons[-1] if reasons else f'stopped by {stop.heard}; '
                            'the same again with resume goes on')
     raise InputError(reasons[-1] if reasons else
                      f'a training process was lost; what they said is in {shown(folder/"processes.txt")}. '
