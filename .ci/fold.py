@@ -16,7 +16,9 @@ def fold(nb) -> bool:
         silent = c.source.startswith('#| echo: false')
         tags = [t for t in c.metadata.get('tags', []) if t not in ('hide-cell', 'hide-input')]
         tags += ['hide-cell']*wanted+['hide-input']*silent
-        for key, value in [('tags', tags), ('jupyter', {'source_hidden': True} if wanted or silent else {})]:
+        hidden = {'source_hidden': True} if wanted or silent else {}
+        if wanted and n is not None: hidden['outputs_hidden'] = True             # no answer is seen before it is found
+        for key, value in [('tags', tags), ('jupyter', hidden)]:
             if value: c.metadata[key] = value
             else: c.metadata.pop(key, None)
     return nbformat.writes(nb)!=before

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['FULL', 'INK', 'STYLE', 'CYCLE', 'InputError', 'DiskFull', 'project_root', 'in_test', 'data_dir', 'outputs_dir',
-           'shown', 'make_folder', 'atomic', 'atomic_dir', 'alt', 'figure_style', 'start_chapter', 'exercise']
+           'somebody_there', 'shown', 'make_folder', 'atomic', 'atomic_dir', 'alt', 'figure_style', 'start_chapter',
+           'exercise']
 
 # %% ../nbs/00_workspace.ipynb #923593ee
 import base64
@@ -63,6 +64,13 @@ def outputs_dir() -> Path:
     "The folder of runs: `outputs/` in the project, or $BSRNN_OUTPUTS; a temporary one under test."
     if moved := os.environ.get('BSRNN_OUTPUTS'): return project_root()/Path(moved).expanduser()
     return Path(gettempdir())/f'bsrnn-test-{getpass.getuser()}' if in_test() else project_root()/'outputs'
+
+# %% ../nbs/00_workspace.ipynb #5fe3e986
+def somebody_there() -> bool:
+    "Does a person look at this notebook while it runs?"
+    try: message = getattr(get_ipython(), 'get_parent', dict)()
+    except NameError: return False                            # no notebook at all
+    return bool(message.get('content', {}).get('allow_stdin')) and not in_test()
 
 # %% ../nbs/00_workspace.ipynb #fe26a27d
 def shown(
@@ -200,14 +208,18 @@ def start_chapter(
     figure_style()
 
 # %% ../nbs/00_workspace.ipynb #432a29af
+_CHECKS = {}  # number of an exercise -> its check, for the solution below
+
 def exercise(
-    number,  # Number of the exercise in its chapter
-    answer,  # What it asks for; `...` as long as it is not solved
-    holds,   # Says whether an answer is right: a function of the answer that returns a bool or raises
+    number,      # Number of the exercise in its chapter
+    answer,      # What it asks for; `...` as long as it is not solved
+    holds=None,  # Is an answer right? A function of it that returns a bool or raises; None: that of the question
 ):
     "Say whether an answer is right; under test a wrong one raises AssertionError."
+    if holds is not None: _CHECKS[number] = holds
     if answer is ...: return print(f'Exercise {number}: your turn. A solution is folded below.')
-    try: right, why = holds(answer), ''
+    if number not in _CHECKS: raise InputError(f'run the cell that asks exercise {number} first; the check is there')
+    try: right, why = _CHECKS[number](answer), ''
     except Exception as e: right, why = False, f' ({type(e).__name__}: {e})'
     if not right and in_test(): raise AssertionError(f'exercise {number}: the answer does not hold{why}')
     print(f'Exercise {number}: '+('right.' if right else f'not yet{why}.'))
