@@ -8,7 +8,7 @@ __all__ = ['TABLES', 'TARGET_TABLES', 'band_widths']
 # %% ../nbs/19_bands.ipynb #3d47b090
 from itertools import accumulate
 from math import ceil, floor
-from numbers import Integral
+from numbers import Integral, Real
 
 # %% ../nbs/19_bands.ipynb #417dc151
 TABLES = {  # name -> pairs of (up to Hz, step Hz); the rest is one band
@@ -42,9 +42,19 @@ def _from_bins(table, bins):
                              f'the bands below it end at bin {at}')
         at = b
     if at!=bins:
+        hint = '; pairs from 0 on are bins, not Hz' if pairs is table and at>bins else ''
         raise ValueError(f'the bands end at bin {at}, the spectrogram at {bins} (n_fft/2+1): '
-                         f'a {"gap" if at<bins else "surplus"} of {abs(bins-at)} bins')
+                         f'a {"gap" if at<bins else "surplus"} of {abs(bins-at)} bins{hint}')
     return [int(b-a) for a, b in pairs]
+
+def _rows(table):
+    "A table as a list of whole numbers or of pairs; raises ValueError if it is neither."
+    try: rows = [x if isinstance(x, Integral) else tuple(x) for x in getattr(table, 'tolist', lambda: table)()]
+    except TypeError: rows = [()]
+    pair = lambda x: isinstance(x, tuple) and len(x)==2 and all(isinstance(v, Real) for v in x)
+    if all(isinstance(x, Integral) for x in rows) or all(map(pair, rows)): return rows
+    raise ValueError(f'the band table is {table!r}; expected a name, (up to Hz, step Hz) pairs, '
+                     'or widths in bins')
 
 def _pairs(table):
     "The (up to Hz, step Hz) pairs of a table; raises ValueError with what is wrong."
@@ -56,7 +66,7 @@ def _pairs(table):
             raise ValueError(f'{last} to {top} Hz is not a whole number of {step} Hz steps; '
                              'move the edge or change the step')
         last = top
-    return list(table)
+    return table
 
 def band_widths(
     table,         # A name in `TABLES`, (up to Hz, step Hz) pairs, or bins: widths, or pairs from bin 0 on
@@ -67,20 +77,25 @@ def band_widths(
     "Bins in each band, low to high, n_fft/2+1 in all; ValueError for a gap, an overlap or an empty band."
     if rule not in ('exact', 'floor'):
         raise ValueError(f'unknown band rule "{rule}"; expected exact or floor')
+    if n_fft<2 or n_fft%2: raise ValueError(f'n_fft is {n_fft}; expected an even number of samples')
     if isinstance(table, str) and table not in TABLES:
         raise ValueError(f'unknown band table "{table}"; expected one of {", ".join(TABLES)}, '
                          '(up to Hz, step Hz) pairs, or widths in bins')
-    if not len(table): raise ValueError('the band table is empty; expected pairs of Hz or widths in bins')
     bins, widths, edge, last = n_fft//2+1, [], 0, 0
-    table = TABLES[table] if isinstance(table, str) else table
+    table = _rows(TABLES[table] if isinstance(table, str) else table)
+    if not table: raise ValueError('the band table is empty; expected pairs of Hz or widths in bins')
     if isinstance(table[0], Integral) or table[0][0]==0: return _from_bins(table, bins)
     for top, step in _pairs(table):
         for n in range(round((top-last)/step)):
             hz = last+(n+1)*step
             new = min(ceil(hz*n_fft/rate), bins) if rule=='exact' else edge+floor(step*bins/(rate/2))
             if new<=edge or new>bins:
-                raise ValueError(f'the band up to {hz} Hz is empty: bins are {rate/n_fft:.1f} Hz apart '
-                                 f'and end at {rate/2:.0f} Hz; use wider bands or a larger n_fft')
+                if hz>rate/2: raise ValueError(f'a band goes up to {hz} Hz, but at {rate} Hz there is '
+                                               f'nothing above {rate/2:.0f} Hz; leave such bands out')
+                raise ValueError(f'the band up to {hz} Hz is empty: bins are {rate/n_fft:.1f} Hz apart; '
+                                 'use wider bands or a larger n_fft')
             widths.append(new-edge); edge = new
         last = top
+    if bins-edge==1 and last>=rate/2:        # the bin at the Nyquist frequency: of the band that ends there
+        widths[-1] += 1; edge += 1
     return widths+[bins-edge] if edge<bins else widths
