@@ -82,7 +82,10 @@ class BandSplit(nn.Module):
         eps=EPS,      # Added to the variance by the norm
     ):
         super().__init__()
+        if isinstance(widths, str) or not len(widths) or min(widths)<1:
+            raise ValueError(f'widths are {widths!r}; expected bins in each band, as band_widths gives them')
         self.widths, self.groups = list(widths), same_width(widths)
+        self.channels, self.frames = channels, frames
         order = [k for ks in self.groups.values() for k in ks]
         bins = torch.arange(sum(widths)).split(self.widths)
         self.register_buffer('bins', torch.cat([bins[k] for k in order]), persistent=False)
@@ -93,9 +96,18 @@ class BandSplit(nn.Module):
         self.fcs = nn.ModuleList(BandLinear(len(ks), sizes[g], n_feats) for g, ks in self.groups.items())
 
     def forward(self, X):                                                     # (b c f t r)
-        b, f, covered = len(X), X.shape[2], sum(self.widths)
+        if X.is_complex() or X.dim()!=5:
+            raise ValueError(f'expected real numbers (b c f t r), got {tuple(X.shape)} of {X.dtype}; '
+                             'torch.view_as_real makes them of (b c f t)')
+        b, c, f, t, _ = X.shape
+        covered = sum(self.widths)
         if f!=covered:
             raise ValueError(f'bands cover {covered} bins but the spectrogram has {f}; same n_fft?')
+        if c!=self.channels:
+            raise ValueError(f'this module reads {self.channels} channels together, got {c}; '
+                             'channels one by one are items of the batch')
+        if self.frames and t!=self.frames:
+            raise ValueError(f'this module reads exactly {self.frames} frames, got {t}')
         X = X if self.sorted else X.index_select(2, self.bins)
         Z, sizes = [], [g*len(ks) for g, ks in self.groups.items()]
         for B, g, norm, fc in zip(X.split(sizes, 2), self.groups, self.norms, self.fcs):
