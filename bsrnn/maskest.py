@@ -76,6 +76,9 @@ class MaskEst(nn.Module):
         scrambled=False, # Legacy: take time for frequency when the mask is put together
     ):
         super().__init__()
+        if n_layers<1 or n_targets<1:
+            raise ValueError(f'{n_layers} hidden layers, {n_targets} targets; expected one or more of both')
+        self.n_feats, self.frames = n_feats, frames
         self.n_bands, self.n_targets, self.channels = len(widths), n_targets, channels
         self.scrambled, self.groups = scrambled, same_width(widths)
         order = [k for ks in self.groups.values() for k in ks]
@@ -88,6 +91,9 @@ class MaskEst(nn.Module):
     def forward(self, Q):                                        # (b k t n)
         if Q.shape[1]!=self.n_bands:
             raise ValueError(f'{self.n_bands} bands expected, got features of {Q.shape[1]}')
+        if Q.shape[3]!=self.n_feats or (self.frames and Q.shape[2]!=self.frames):
+            raise ValueError(f'expected {self.frames or "any number of"} frames of {self.n_feats} features, '
+                             f'got {Q.shape[2]} of {Q.shape[3]}')
         masks = []
         for (g, ks), mlp in zip(self.groups.items(), self.mlps):
             q = Q[:, ks[0]:ks[-1]+1] if ks==[*range(ks[0], ks[-1]+1)] else Q[:, ks]
