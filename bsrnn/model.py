@@ -10,6 +10,7 @@ __all__ = ['STEREO_MODELS', 'LEGACY', 'OPTIMISED', 'PRESETS', 'BSRNNConfig', 'pr
 import json
 from dataclasses import dataclass, asdict, fields
 from functools import lru_cache
+from numbers import Real
 from types import SimpleNamespace
 
 import torch
@@ -72,6 +73,14 @@ class BSRNNConfig:
             if getattr(self, name) not in allowed:
                 raise ValueError(f'{name} is {getattr(self, name)!r}; '
                                  f'expected one of {", ".join(map(repr, allowed))}')
+        if self.n_fft%2 or self.hop>self.n_fft*3//4:
+            raise ValueError(f'n_fft is {self.n_fft}, hop {self.hop}; expected an even window, and a hop of at '
+                             'most three quarters of it (chapter 2)')
+        for name in ('norm_groups', 'heads'):
+            if (n := getattr(self, name)) and self.n_feats%n:
+                raise ValueError(f'{name} is {n}; expected a divisor of n_feats, {self.n_feats}')
+        if min(round(f*self.n_feats) for f in (self.hidden_factor, self.mask_factor, self.tac_factor))<1:
+            raise ValueError(f'a factor leaves {self.n_feats} features no hidden unit; expected a larger one')
         if not self.targets or len(set(self.targets))<len(self.targets) or isinstance(self.targets, str):
             raise ValueError(f'targets are {self.targets!r}; expected a list of different names')
         if (self.residual or self.consistent) and len(self.targets)<2:
@@ -105,14 +114,19 @@ def preset_config(
     targets='', # The sources to extract: a name, several joined by commas, or a list; empty: the preset's
     **changes   # Fields of `BSRNNConfig` to set otherwise
 ) -> BSRNNConfig:
-    "The configuration of a named preset; raises ValueError for an unknown name or field."
+    "The configuration of a named preset; raises `InputError` for an unknown name, or values of no model."
     if preset not in PRESETS:
-        raise ValueError(f'unknown preset "{preset}"; expected one of {", ".join(PRESETS)}')
+        raise InputError(f'unknown preset "{preset}"; expected one of {", ".join(PRESETS)}')
     unknown = set(changes)-{f.name for f in fields(BSRNNConfig)}
     if unknown:
-        raise ValueError(f'unknown settings {", ".join(sorted(unknown))}; expected fields of BSRNNConfig')
-    return BSRNNConfig(**{**PRESETS[preset], **({'targets': split_targets(targets)} if targets else {}),
-                          **changes})
+        raise InputError(f'unknown settings {", ".join(sorted(unknown))}; expected fields of BSRNNConfig')
+    values = {**PRESETS[preset], **({'targets': split_targets(targets)} if targets else {}), **changes}
+    try: config = BSRNNConfig(**values)
+    except (ValueError, TypeError) as e: raise InputError(str(e)) from None
+    for t in config.targets:                 # another name has another band table, and nobody would notice
+        if t not in TARGET_TABLES and t.lower() in TARGET_TABLES:
+            raise InputError(f'target is "{t}"; did you mean {t.lower()}?')
+    return config
 
 def parse_options(
     text,  # JSON such as '{"heads": 2, "stereo": "tac"}'; may be empty
@@ -127,9 +141,12 @@ def parse_options(
         raise InputError(f'options is "{text}"; expected such as {{"heads": 2}}')
     for k in options:
         if k not in names: raise InputError(f'options: unknown "{k}"; allowed: {", ".join(names)}')
-    try: BSRNNConfig(**options).widths
-    except (ValueError, TypeError) as e: raise InputError(f'options: {e}') from None
-    return options
+    problems = []
+    for preset in PRESETS:                   # of which preset is not known here: they must fit one
+        try: preset_config(preset, **options).widths
+        except (ValueError, TypeError) as e: problems.append(e)
+        else: return options
+    raise InputError(f'options: {problems[0]}')
 
 # %% ../nbs/23_model.ipynb #9381fda8
 def plot_model(
@@ -242,13 +259,16 @@ class BSRNN(nn.Module):
         return istft(S, max(length, self.config.segment), self.config.hop)[..., :length]
 
     def forward(self, mixture):                              # (b c l)
-        "The targets' waveforms (b s c l) for a mixture's."
+        "The targets' waveforms (b s c l) for a mixture's; where that holds NaN, so do they."
         self._check(mixture)
         if 0 in mixture.shape: return _nothing(mixture, self.config)
         return self.waveform(self.estimate(self.spectrogram(mixture)), mixture.shape[-1])
 
     def _check(self, mixture):
         "Raise ValueError for what this model cannot read."
+        if not isinstance(mixture, torch.Tensor):
+            raise ValueError(f'expected a tensor (b c l), got {type(mixture).__name__}; '
+                             'torch.as_tensor makes one')
         if mixture.dim()!=3:
             raise ValueError('expected a mixture (b c l): batch, channels, samples; '
                              f'got {tuple(mixture.shape)}')
@@ -292,10 +312,13 @@ class Bag(nn.Module):
         weights=(),  # A weight above 0 for each; all alike if empty
     ):
         super().__init__()
-        self.models, self.weights = nn.ModuleList(models), [float(v) for v in weights] or [1.]*len(models)
-        if len(self.weights)!=len(models) or not all(0<v<float('inf') for v in self.weights):
+        if not isinstance(models, (list, tuple)) or not models or not all(isinstance(m, BSRNN) for m in models):
+            raise InputError('expected a list of one BSRNN or more')
+        if not all(isinstance(v, Real) and 0<v<float('inf') for v in weights) or (
+                weights and len(weights)!=len(models)):
             raise InputError(f'weights are {list(weights)}; expected {len(models)} numbers above 0, one for '
                              f'each model')
+        self.models, self.weights = nn.ModuleList(models), [float(v) for v in weights] or [1.]*len(models)
         rates = {m.config.rate for m in models}
         if len(rates)>1:
             raise InputError(f'the models work at {", ".join(map(str, sorted(rates)))} Hz; expected one rate')
