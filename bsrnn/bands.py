@@ -49,7 +49,8 @@ def _from_bins(table, bins):
 
 def _rows(table):
     "A table as a list of whole numbers or of pairs; raises ValueError if it is neither."
-    try: rows = [x if isinstance(x, Integral) else tuple(x) for x in getattr(table, 'tolist', lambda: table)()]
+    rows = table.tolist() if hasattr(table, 'tolist') else table
+    try: rows = [x if isinstance(x, Integral) else tuple(x) for x in rows]
     except TypeError: rows = [()]
     pair = lambda x: isinstance(x, tuple) and len(x)==2 and all(isinstance(v, Real) for v in x)
     if all(isinstance(x, Integral) for x in rows) or all(map(pair, rows)): return rows

@@ -74,8 +74,8 @@ class BSRNNConfig:
                 raise ValueError(f'{name} is {getattr(self, name)!r}; '
                                  f'expected one of {", ".join(map(repr, allowed))}')
         if self.n_fft%2 or self.hop>self.n_fft*3//4:
-            raise ValueError(f'n_fft is {self.n_fft}, hop {self.hop}; expected an even window, and a hop of at '
-                             'most three quarters of it (chapter 2)')
+            raise ValueError(f'n_fft is {self.n_fft}, hop {self.hop}; expected an even window, and a hop of '
+                             'at most three quarters of it (chapter 2)')
         for name in ('norm_groups', 'heads'):
             if (n := getattr(self, name)) and self.n_feats%n:
                 raise ValueError(f'{name} is {n}; expected a divisor of n_feats, {self.n_feats}')
@@ -312,7 +312,8 @@ class Bag(nn.Module):
         weights=(),  # A weight above 0 for each; all alike if empty
     ):
         super().__init__()
-        if not isinstance(models, (list, tuple)) or not models or not all(isinstance(m, BSRNN) for m in models):
+        kinds = {type(m) for m in models} if isinstance(models, (list, tuple)) else ()
+        if not kinds or not all(issubclass(k, BSRNN) for k in kinds):
             raise InputError('expected a list of one BSRNN or more')
         if not all(isinstance(v, Real) and 0<v<float('inf') for v in weights) or (
                 weights and len(weights)!=len(models)):
