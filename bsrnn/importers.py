@@ -7,6 +7,7 @@ __all__ = ['PLAIN', 'SHELLS', 'LAYOUTS', 'NO_WEIGHTS', 'OLDER', 'Shell', 'plain'
            'convert']
 
 # %% ../nbs/25_importers.ipynb #dce64e1c
+import os
 import pickle
 import re
 import warnings
@@ -20,7 +21,7 @@ from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 from .bands import TABLES, band_widths
 from .data import split_targets
 from .model import BSRNN, BSRNNConfig
-from .weights import save_model
+from .weights import on_device, save_model
 from .workspace import InputError
 
 # %% ../nbs/25_importers.ipynb #5d14f9d9
@@ -58,7 +59,11 @@ def read_checkpoint(
     path,  # A .ckpt, .pt or .pth file
 ) -> dict:
     "A PyTorch checkpoint's tensors and plain values; raises `InputError` if it would run code, or is none."
+    if not isinstance(path, (str, os.PathLike)) or not str(path):
+        raise InputError(f'expected the path of a checkpoint, got {path!r}')
     if not Path(path).is_file(): raise InputError(f'{path} does not exist, or is no file')
+    if Path(path).suffix=='.safetensors':
+        raise InputError(f'{path} is a safetensors file, no checkpoint; load_model opens those of ours')
     try: names = get_unsafe_globals_in_checkpoint(path)
     # the format before 2020 cannot be listed: torch's own list only
     except ValueError: names = []
@@ -298,6 +303,8 @@ def import_model(
     "Make a `BSRNN` of a public checkpoint, running nothing in it; raises `InputError` for any other file."
     if layout and layout not in LAYOUTS:
         raise InputError(f'layout is "{layout}"; allowed: {", ".join(LAYOUTS)}')
+    if not isinstance(targets, (str, list, tuple)):
+        raise InputError(f'targets is {targets!r}; expected names, such as "vocals,bass"')
     held = read_checkpoint(path)
     settings, state = _settings(path, held), held.get('state_dict', held)
     state = {k.removeprefix('model.'): v for k, v in state.items() if isinstance(v, torch.Tensor)}
@@ -314,7 +321,7 @@ def import_model(
     if found=='crlandsc' and not layout:
         warnings.warn(f'{Path(path).name}: read as of crlandsc; if it comes from amanteur, '
                       'later than July 2023, give layout="amanteur"', stacklevel=2)
-    return _build(Tensors(path, state), settings, targets, layout or found, held, ema).to(device)
+    return on_device(_build(Tensors(path, state), settings, targets, layout or found, held, ema), device)
 
 def _named_targets(settings):
     "Targets that a checkpoint's settings name; may be none."
