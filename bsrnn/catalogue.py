@@ -18,6 +18,7 @@ import zipfile
 import zlib
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -235,6 +236,10 @@ def download(
     progress=True,  # Show a bar?
 ) -> Path:
     "Fetch a file, going on where an earlier try stopped; raises `InputError` if it cannot be had."
+    if not str(url).startswith(('http://', 'https://')):
+        raise InputError(f'{url} is no address to fetch from; expected http:// or https://')
+    if not str(path) or Path(path).is_dir():
+        raise InputError(f'path is "{path}", a folder; expected the name of the file to write')
     path = Path(path)
     if not re.fullmatch(r'((md5|sha256):[0-9a-fA-F]+)?', checksum):
         raise InputError(f'checksum "{checksum}": expected md5:... or sha256:...')
@@ -264,11 +269,12 @@ def _members(z, names):
 
 def unpack(
     zip_path,  # The zip
-    members,   # Base names of the wanted files in it
+    members,   # Base names of the wanted files in it; or one name
     folder,    # Where they go
 ) -> list:
     "Unpack some members of a zip, each whole or not at all; raises `InputError` for broken or evil zips."
-    zip_path, folder, members = Path(zip_path), Path(folder), list(members)
+    zip_path, folder = Path(zip_path), Path(folder)
+    members = [members] if isinstance(members, str) else list(members)
     if not zip_path.is_file(): raise InputError(f'{zip_path} is not a file; expected a zip')
     make_folder(folder)
     try:
@@ -318,10 +324,14 @@ def fetch(
     return _checkpoints(entry, target)
 
 # %% ../nbs/26_catalogue.ipynb #985ba75e
+def _own(path):
+    "Is it a model file, or a run folder, of ours?"
+    return Path(path).suffix=='.safetensors' or (Path(path)/'model.safetensors').is_file()
+
 def _open_one(model, target, device, ema, layout):
     "The models that one name stands for."
     path, files = Path(model), []
-    if path.suffix=='.safetensors' or (path/'model.safetensors').is_file(): return [load_model(path, device)]
+    if _own(path): return [load_model(path, device)]
     if path.is_dir(): files = sorted(f for f in path.iterdir() if f.suffix in ('.ckpt', '.pt', '.pth'))
     elif path.exists(): files = [path]
     elif str(model) in CATALOGUE:
@@ -342,8 +352,17 @@ def open_model(
     weights=(),    # Weights of several models in the mean; all alike if empty
 ):
     "Load a model by file or name (downloaded if not on the disk yet); raises `InputError` if there is none."
-    if isinstance(model, (str, Path)):
+    if isinstance(model, (str, Path)) and str(model):
         model = [model] if Path(model).exists() else [m.strip() for m in str(model).split(',')]
+    named = isinstance(model, (list, tuple)) and all(isinstance(m, (str, Path)) and str(m) for m in model)
+    if not named or not model:
+        raise InputError(f'model is {model!r}; expected a file, a run folder, a name in the catalogue, '
+                         'or several')
+    if not isinstance(weights, (list, tuple)) or not all(isinstance(v, Real) for v in weights):
+        raise InputError(f'weights is {weights!r}; expected a list of numbers, one for each model')
+    if (ema or layout) and all(map(_own, model)):
+        raise InputError(f'{", ".join(map(str, model))}: a model file of ours holds one set of weights; '
+                         'ema and layout are for checkpoints of others')
     if weights and len(weights)!=len(model):
         raise InputError(f'weights are {", ".join(map(str, weights))}; '
                          f'expected {len(model)}, one for each model')
