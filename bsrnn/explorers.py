@@ -191,6 +191,7 @@ export default {
     function draw() {
       const c = canvas.getContext('2d'), ink = getComputedStyle(el).color, f = full(), b = get('band')
       const y = db => (H - bottom)*Math.max(0, Math.min(1, db/floor))
+      canvas.dataset.bands = f.length - 1
       c.clearRect(0, 0, W, H); c.font = '22px system-ui, sans-serif'
       c.fillStyle = ink; c.strokeStyle = ink
       f.slice(0, -1).forEach((e, k) => {                               // bands, light and dark
