@@ -66,25 +66,30 @@ class Page:
         page.goto(url); page.wait_for_function('window.jupyterapp', timeout=90_000)
         page.evaluate('window.jupyterapp.restored')
 
-    def open(self, path): self.page.evaluate(OPEN, path)
+    def call(self, code, arg=None, seconds=300):
+        "What a function of the page returns; raises if it takes longer."
+        return self.page.evaluate(f"""arg => Promise.race([({code})(arg), new Promise((_, no) =>
+            setTimeout(() => no(new Error('no answer in {seconds} s')), {seconds*1000}))])""", arg)
+
+    def open(self, path): self.call(OPEN, path, 90)
 
     def run(self, path):
         "Open a notebook and run it; raises if a cell fails or the console has an error."
-        self.open(path); self.page.evaluate(RUN)
-        errors = self.page.evaluate(ERRORS)+self.complaints()
+        self.open(path); self.call(RUN)
+        errors = self.call(ERRORS)+self.complaints()
         assert not errors, f'{path}: {errors}'
 
     def complaints(self): return [w for w in self.wrong if 'favicon' not in w]
 
     def ask(self, code):
         "What the kernel prints."
-        said = self.page.evaluate(ASK, code)
+        said = self.call(ASK, code)
         assert 'ERROR' not in said, said
         return said.strip()
 
     def cell(self, code):
         "A new cell at the end, run."
-        self.page.evaluate(CELL, code)
+        self.call(CELL, code)
 
     def players(self): return self.page.locator('.bsrnn-player')
 
