@@ -48,6 +48,9 @@ ERRORS = '''() => { const found = []
   for (const c of window.nb.content.model.cells) if (c.type === 'code')
     for (const o of c.toJSON().outputs) if (o.output_type === 'error') found.push(o.ename + ': ' + o.evalue + ' in ' + c.sharedModel.source.slice(0, 60))
   return found }'''
+STATE = '''() => { const k = window.nb.sessionContext.session.kernel
+  const ran = window.nb.content.widgets.map(w => w.node.querySelector('.jp-InputPrompt')?.textContent ?? '')
+  return `kernel ${k?.status}, ${k?.connectionStatus}; cells ${ran}; ${document.querySelector('.jp-Dialog')?.textContent ?? 'no dialog'}` }'''
 ASK = '''async code => {
   const k = window.nb.sessionContext.session.kernel, f = k.requestExecute({code}); let text = ''
   f.onIOPub = m => { if (m.header.msg_type === 'stream') text += m.content.text; if (m.header.msg_type === 'error') text += 'ERROR ' + m.content.evalue }
@@ -83,7 +86,9 @@ class Page:
 
     def run(self, path):
         "Open a notebook and run it; raises if a cell fails or the console has an error."
-        self.open(path); self.call(RUN)
+        self.open(path)
+        try: self.call(RUN)
+        except Exception as e: raise AssertionError(f'{path}: {e}; {self.page.evaluate(STATE)}') from None
         errors = self.call(ERRORS)+self.complaints()
         assert not errors, f'{path}: {errors}'
 
