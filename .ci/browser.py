@@ -73,7 +73,7 @@ class Page:
         self.page.goto(address); self.page.wait_for_function('window.jupyterapp', timeout=90_000)
         self.page.evaluate('window.jupyterapp.restored')
 
-    def call(self, code, arg=None, seconds=300):
+    def call(self, code, arg=None, seconds=900):
         "What a function of the page returns; raises if it takes longer."
         return self.page.evaluate(f"""arg => Promise.race([({code})(arg), new Promise((_, no) =>
             setTimeout(() => no(new Error('no answer in {seconds} s')), {seconds*1000}))])""", arg)
