@@ -28,7 +28,12 @@ def stft(
     n_fft=2048,  # Window, samples
     hop=512,     # Samples from frame to frame
 ):
-    "Complex spectrogram (... f t) with a Hann window, in float32; any number of leading axes, any length."
+    "Complex spectrogram (... f t) with a Hann window, in float32; any number of leading axes; ValueError for odd windows."
+    audio = torch.as_tensor(audio)
+    if audio.is_complex() or not audio.ndim:
+        raise ValueError(f'expected a real waveform (... l), got {tuple(audio.shape)} of {audio.dtype}')
+    if n_fft<2 or n_fft%2 or not 0<hop<n_fft:
+        raise ValueError(f'n_fft {n_fft}, hop {hop}: expected an even window and a hop shorter than it')
     lead, l = audio.shape[:-1], audio.shape[-1]
     x = F.pad(audio.float(), (0, _padded(l, n_fft, hop)-l)).reshape(lead.numel(), -1)
     window = torch.hann_window(n_fft, device=x.device)

@@ -40,7 +40,9 @@ def blocks(
     frames=65536,  # About so many samples in a block
     stream=0,      # Which audio stream, where the file holds several
 ):
-    "Yield the file's waveform in blocks (c n), float32, at its own rate; `InputError` if it makes no sense."
+    "Yield the file's waveform in blocks (c l), float32, at its own rate; `InputError`, at the first, if it makes no sense."
+    if frames!=int(frames) or frames<1:
+        raise InputError(f'blocks of {frames} samples: expected a whole number, 1 or more')
     i = info(path, stream)
     left = i.frames
     try:
@@ -61,20 +63,24 @@ def blocks(
 
 # %% ../nbs/05_stream.ipynb #50723861
 class Resampler:
-    "Change the sample rate of a waveform (... n) that comes in blocks; n in, about n*rate_out/rate_in out."
+    "Change the sample rate of a waveform (... l) that comes in blocks; l in, about l*rate_out/rate_in out."
     def __init__(self,
         rate_in,   # Rate of what comes in, Hz
         rate_out,  # Wanted rate, Hz
     ):
-        self.rates, self.stream, self.lead = (rate_in, rate_out), None, None
+        self.rates, self.stream, self.lead, self.done = (rate_in, rate_out), None, None, False
 
     def __call__(self,
-        x,           # Next block (... n)
+        x,           # Next block (... l)
         last=False,  # Is it the last? Then what the filter holds comes out, too
     ):
-        "What is ready after this block."
+        "What is ready after this block; `InputError` after the last, or for other channels."
+        x = torch.as_tensor(x).detach()
+        if self.done: raise InputError('a block after the last one: make a new Resampler for a new song')
+        if self.lead not in (None, x.shape[:-1]):
+            raise InputError(f'a block of {tuple(x.shape)} after blocks of {tuple(self.lead)} channels')
+        self.lead, self.done = x.shape[:-1], last
         if self.rates[0]==self.rates[1]: return x
-        self.lead = x.shape[:-1]
         if self.stream is None:
             self.stream = soxr.ResampleStream(*self.rates, self.lead.numel(), dtype='float32', quality='VHQ')
         flat = x.reshape(self.lead.numel(), -1).T.contiguous().numpy()

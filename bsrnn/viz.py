@@ -18,9 +18,16 @@ import torch
 
 from .audio import MP3_RATES, resample
 from .spectral import stft, hz_per_bin
-from .workspace import INK
+from .workspace import INK, InputError
 
 # %% ../nbs/03_viz.ipynb #67fa7e9e
+def _wave(audio):
+    "As a tensor (c l); `InputError` for what is none."
+    x = torch.as_tensor(audio).detach().cpu().float()
+    if x.ndim not in (1, 2) or x.ndim==2 and x.shape[0]>x.shape[1]>0:
+        raise InputError(f'{tuple(x.shape)}: expected a waveform (channels, samples)')
+    return x[None] if x.ndim==1 else x
+
 def listen(
     audio,       # Waveform (c l) or (l)
     rate,        # Sample rate, Hz
@@ -29,14 +36,14 @@ def listen(
 ):
     "A small player with the sound embedded as mp3; too loud sounds are turned down, quiet ones left alone."
     from IPython.display import HTML                  # notebooks have it; scripts that only plot need not
-    x = torch.as_tensor(audio).detach().cpu().float()
-    x = (x[None] if x.dim()==1 else x)[:2, :int(seconds*rate)]
+    x = _wave(audio)[:2, :int(seconds*rate)]
+    if not x.isfinite().all(): raise InputError(f'"{label}" has values that are no numbers; it cannot be played')
     x = x/max(1., x.abs().max().item() if x.numel() else 1.)
     if rate not in MP3_RATES: x, rate = resample(x, rate, 44100), 44100
     file = BytesIO()
     sf.write(file, x.T.numpy(), rate, format='MP3', compression_level=.7, bitrate_mode='CONSTANT')
     data = base64.b64encode(file.getvalue()).decode()
-    return HTML(f'<div>{label}<br><audio controls aria-label="{html.escape(label)}" '
+    return HTML(f'<div>{html.escape(label)}<br><audio controls aria-label="{html.escape(label)}" '
                 f'src="data:audio/mpeg;base64,{data}"></audio></div>')
 
 # %% ../nbs/03_viz.ipynb #43eda540
@@ -63,8 +70,10 @@ def stem_color(
 
 # %% ../nbs/03_viz.ipynb #9a71ae34
 def _mono(audio):
-    x = torch.as_tensor(audio).detach().cpu().float()
-    return x.reshape(-1, x.shape[-1]).mean(0)
+    x = _wave(audio)
+    if not x.numel() or not x.isfinite().all():
+        raise InputError('nothing to draw: the sound is empty, or has values that are no numbers')
+    return x.mean(0)
 
 def plot_wave(
     audio,     # Waveform (c l) or (l); channels are averaged
@@ -93,11 +102,15 @@ def plot_spectrogram(
     y_axis='log', # 'log', or 'linear' in Hz
 ):
     "Draw a spectrogram in dB below the maximum."
+    if floor>=0 or y_axis not in ('log', 'linear'):
+        raise InputError(f'floor {floor}, y_axis {y_axis}: expected a level below 0 dB, and log or linear')
     ax = ax or plt.subplots(figsize=(7, 2.6))[1]
     size = stft(_mono(audio)).abs().numpy()
+    step = -(-size.shape[1]//1000)                    # a picture is about a thousand pixels wide:
+    size = np.pad(size, ((0, 0), (0, -size.shape[1]%step)), mode='edge')
+    size = size.reshape(len(size), -1, step).max(2)   # the largest of some frames, lest a click is lost
     db = 20*np.log10(np.maximum(size/(top or max(size.max(), 1e-9)), 10**(floor/20)))
-    step = -(-db.shape[1]//1000)                      # a picture is about a thousand pixels wide
-    img = librosa.display.specshow(db[:, ::step], sr=rate, hop_length=512*step, x_axis='s', y_axis=y_axis,
+    img = librosa.display.specshow(db, sr=rate, hop_length=512*step, x_axis='s', y_axis=y_axis,
                                    ax=ax, vmin=floor, vmax=0, cmap='magma')
     ax.figure.colorbar(img, ax=ax, label='dB below maximum')
     ax.set(xlabel='time (s)', ylabel='frequency (Hz)', title=label)

@@ -56,13 +56,18 @@ def in_test() -> bool:
     "Is this notebook being run by `nbdev_test`?"
     return os.environ.get('IN_TEST', '') not in ('', '0')
 
+def _moved(name, default):
+    "A folder that a variable of the environment may move."
+    try: return project_root()/Path(os.environ.get(name) or default).expanduser()
+    except RuntimeError: raise InputError(f'{name} is {os.environ[name]}: no such user; expected a folder') from None
+
 def data_dir() -> Path:
     "The folder of datasets: `data/` in the project, or $BSRNN_DATA."
-    return project_root()/Path(os.environ.get('BSRNN_DATA') or 'data').expanduser()
+    return _moved('BSRNN_DATA', 'data')
 
 def outputs_dir() -> Path:
     "The folder of runs: `outputs/` in the project, or $BSRNN_OUTPUTS; a temporary one under test."
-    if moved := os.environ.get('BSRNN_OUTPUTS'): return project_root()/Path(moved).expanduser()
+    if os.environ.get('BSRNN_OUTPUTS'): return _moved('BSRNN_OUTPUTS', 'outputs')
     return Path(gettempdir())/f'bsrnn-test-{getpass.getuser()}' if in_test() else project_root()/'outputs'
 
 # %% ../nbs/00_workspace.ipynb #5fe3e986
@@ -150,6 +155,7 @@ def atomic_dir(
 ):
     "Yield an empty hidden folder beside `path`; rename it to `path` when the block ends well."
     path = Path(path)
+    if path.exists() and not path.is_dir(): raise InputError(f'{path} is a file; expected a name for a folder')
     make_folder(path.parent)
     try: part = Path(mkdtemp(prefix=f'.{path.name}-', dir=path.parent))
     except OSError as e: raise _cannot(path, e) from None
@@ -213,13 +219,14 @@ _CHECKS = {}  # number of an exercise -> its check, for the solution below
 def exercise(
     number,      # Number of the exercise in its chapter
     answer,      # What it asks for; `...` as long as it is not solved
-    holds=None,  # Is an answer right? A function of it that returns a bool or raises; None: that of the question
+    holds=None,  # Is an answer right? A function of it, true or not, or raising; None: that of the question
 ):
     "Say whether an answer is right; under test a wrong one raises AssertionError."
     if holds is not None: _CHECKS[number] = holds
     if answer is ...: return print(f'Exercise {number}: your turn. A solution is folded below.')
-    if number not in _CHECKS: raise InputError(f'run the cell that asks exercise {number} first; the check is there')
-    try: right, why = _CHECKS[number](answer), ''
+    if number not in _CHECKS:
+        raise InputError(f'run the cell that asks exercise {number} first; the check is there')
+    try: right, why = bool(_CHECKS[number](answer)), ''
     except Exception as e: right, why = False, f' ({type(e).__name__}: {e})'
     if not right and in_test(): raise AssertionError(f'exercise {number}: the answer does not hold{why}')
     print(f'Exercise {number}: '+('right.' if right else f'not yet{why}.'))
