@@ -144,6 +144,10 @@ def sing(
     "Sing the notes: pulses and breath through the moving tract, hiss past it; mono (l), RMS about 0.1."
     rng, l = np.random.default_rng(seed), round(seconds*SR)
     if not notes: return np.zeros(l, np.float32)
+    for *_, s in notes:
+        if s[:-1] not in CONSONANTS or s[-1:] not in VOWELS or not s:
+            raise InputError(f'syllable "{s}": expected one of {", ".join(filter(None, CONSONANTS))} or nothing, '
+                             f'then a vowel of {", ".join(VOWELS)}')
     f0, loud, formants, breath, hiss, colour = curves(notes, voice, seconds, rng)
     up = lambda curve: np.interp(np.arange(l), np.arange(len(curve))*HOP, curve).astype(np.float32)
     f, noise = np.fft.rfftfreq(2048, 1/SR), rng.standard_normal(l, np.float32)
@@ -247,7 +251,7 @@ def song(
     number,  # Which one, from 0
 ) -> Song:
     "Song `number` of a split; past the end of the table the bands play again, in another key and tempo."
-    table = dict(train=TRAIN, test=TEST)[split]
+    table = dict(train=TRAIN, test=TEST[:2])[split]                 # the third is the toy track's
     again, n = divmod(number, len(table))
     s = table[n]
     if not again: return s

@@ -28,7 +28,7 @@ def band_filter(
 ):
     "Taps of a linear-phase band-pass, 2 REACH + 1 of them: an ideal one under a Hamming window."
     n = torch.arange(-REACH, REACH+1, dtype=torch.float64)
-    ideal = lambda hz: 2*hz/rate*torch.sinc(2*hz/rate*n)
+    ideal = lambda hz: 2*min(hz, rate/2)/rate*torch.sinc(2*min(hz, rate/2)/rate*n)
     taps = (ideal(high) if high else ideal(rate/2))-(ideal(low) if low else 0)
     return (taps*torch.hamming_window(len(n), periodic=False, dtype=torch.float64)).float()
 
@@ -86,6 +86,8 @@ def _check_stem(stem, where):
             bad(f'low {low!r}, high {high!r}; expected 0 (none) or Hz, low below high')
     for k in ('wrong', 'keep'):
         if not isinstance(stem.get(k, True), bool): bad(f'{k} is {stem[k]!r}; expected true or false')
+    known = {'parts', 'wrong', 'keep', 'why', 'decision', 'loudest', 'level', 'usdr'}        # some by chapter 40
+    if unknown := set(stem)-known: bad(f'unknown "{min(unknown)}"; expected of {", ".join(sorted(known))}')
     if stem.get('decision', '') not in DECISIONS:
         bad(f'decision is {stem["decision"]!r}; expected accept, reject or nothing')
 
