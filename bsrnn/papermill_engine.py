@@ -11,7 +11,6 @@ import os
 import sys
 from pathlib import Path
 
-from .experiment import new_run_folder
 from .workspace import _is_root
 
 # %% ../nbs/35_papermill.ipynb #8f650fca
@@ -68,6 +67,7 @@ def add_output(
     "The arguments, with a run folder's notebook as output if they name one of our notebooks and no output."
     paths, params = _parse(args)
     if paths is None or len(paths)!=1 or not _own_notebook(paths[0]): return list(args)
+    from bsrnn.experiment import new_run_folder      # here: papermill asks us before every notebook
     kind = Path(paths[0]).stem
     folder = new_run_folder(f'{kind}-{params["target"]}' if params.get('target', '').isidentifier() else kind)
     notebook = folder/f'{kind}.ipynb'
@@ -89,6 +89,13 @@ def _is_papermill():
     "Is this process the `papermill` command?"
     return Path(sys.argv[0]).stem=='papermill' or sys.argv[0]=='-m' and 'papermill' in sys.orig_argv
 
+def _drop_widgets(nb):
+    "Leave out the state of widgets, and views of them where a text says the same."
+    nb.metadata.pop('widgets', None)
+    for data in (out.get('data', {}) for cell in nb.cells for out in cell.get('outputs', [])):
+        if 'text/html' in data or 'text/plain' in data:
+            data.pop('application/vnd.jupyter.widget-view+json', None)
+
 def __getattr__(name):
     if name!='Engine': raise AttributeError(name)
     from papermill.engines import NBClientEngine
@@ -99,10 +106,11 @@ def __getattr__(name):
         if paths and _own_notebook(paths[0]):
             sys.argv[1:], sys.excepthook = add_output(sys.argv[1:]), _say_refusals
     class Engine(NBClientEngine):
-        "papermill's engine, with what the notebook prints shown as it comes."
+        "papermill's engine: shows what the notebook prints as it comes, and keeps no widgets."
         @classmethod
         def execute_managed_notebook(cls, nb_man, kernel_name, **kwargs):
             kwargs.update(stdout_file=kwargs.get('stdout_file') or sys.stdout,
                           stderr_file=kwargs.get('stderr_file') or sys.stderr)
-            super().execute_managed_notebook(nb_man, kernel_name, **kwargs)
+            try: super().execute_managed_notebook(nb_man, kernel_name, **kwargs)
+            finally: _drop_widgets(nb_man.nb)
     return Engine
