@@ -68,7 +68,7 @@ BSRNN | MUSDB18-HQ | cSDR | 10.01 9.01 7.22 6.7 8.24 | - | 2022 | 36.7 4 | paper
 BSRNN (semi-sup.) | MUSDB18-HQ | uSDR | 10.47 9.66 7.2 6.33 8.42 | more | 2022 | 36.7 4 | paper
 BSRNN (semi-sup.) | MUSDB18-HQ | cSDR | 10.47 10.15 8.16 7.08 8.97 | more | 2022 | 36.7 4 | paper
 BSRNN, replication | MUSDB18-HQ | cSDR | 9.14 8.07 7.72 5.68 7.65 | - | 2026 | 36.7 4 | magron
-oBSRNN | MUSDB18-HQ | cSDR | 9.81 10.31 9.85 6.31 9.07 | - | 2026 | 41 4 | magron
+oBSRNN | MUSDB18-HQ | cSDR | 9.81 10.31 9.85 6.31 9.07 | - | 2026 | 41.02 4 | magron
 SIMO-BSRNN | MUSDB18-HQ | cSDR | 9.73 10.06 7.8 6.56 8.54 | - | 2024 | - - | simo
 oBSRNN-SIMO | MUSDB18-HQ | cSDR | 10.66 10.98 9.73 7.78 9.79 | - | 2026 | 108.7 1 | magron
 BSRNN crlandsc (label noise) | MDX'23 A | SDR | 6.262 4.831 5.605 3.268 4.992 | - | 2023 | - - | crlandsc
