@@ -25,9 +25,12 @@ CSS = '''
 html[data-theme] .bd-content div.cell_output :is(.text_html, img.dark-light) {background: none !important; filter: none;
     color: inherit !important; padding: 0 !important}
 audio {max-width: 100%}
-.bd-main .bd-content .bd-article-container {max-width: 58rem}
-div.cell pre {font-size: .8em}
-.cell_output {overflow-x: auto}
+.bd-main .bd-content .bd-article-container {max-width: 66rem}
+div.cell pre {font-size: .74em}
+.cell_output, div.math {overflow-x: auto}
+@media (min-width: 1200px) {.bd-sidebar-primary {flex: 0 0 14rem; max-width: 14rem}
+    .bd-sidebar-secondary {flex: 0 0 11rem; max-width: 11rem; width: 11rem}}
+@media (max-width: 600px) {.cell_output img {max-width: 44rem !important}}
 .tag_export > .cell_input::before {content: "part of the package"; display: block; font-size: .7em; text-align: right;
     padding: 0 .6em; color: var(--pst-color-text-muted)}
 '''
@@ -49,6 +52,7 @@ def page(path) -> dict:
     "A notebook as the site shows it: nbdev's directives become tags; the index gets the table of contents."
     nb = nbformat.read(path, as_version=4)
     for c in nb.cells:
+        if c.cell_type=='markdown': c.source = re.sub(r'^\$\$.+?\$\$$', r'\n\g<0>\n', c.source, flags=re.M | re.S)  # else MyST sets $ + $...$ + $
         first, _, rest = c.source.partition('\n')
         if c.cell_type!='code' or not first.startswith('#| '): continue
         tags = {'#| export': ['export'], '#| default_': ['remove-cell']}.get(first[:11].rstrip(), [])
@@ -78,6 +82,9 @@ def build(out) -> None:
         for d in ('images', 'audio'): shutil.copytree(root/'nbs'/d, book/d)
         if subprocess.run([sys.executable, '-m', 'sphinx', '-W', '--keep-going', '-q', '-b', 'html', book, Path(tmp)/'html']).returncode:
             sys.exit('the site was not built: see the warnings above')
+        for f in (Path(tmp)/'html').glob('*.html'):           # Sphinx does not warn of these
+            text = re.sub(r'<(pre|script|code)\b.*?</\1>', '', f.read_text(encoding='utf-8'), flags=re.S)
+            if re.search(r'\$\s*<span class="math |</span>\$\s', text): sys.exit(f'{f.name}: a formula between $$ was not set as one')
         shutil.rmtree(out, ignore_errors=True)
         shutil.copytree(Path(tmp)/'html', out)
         shutil.copytree(root/'nbs'/'audio', out/'audio', dirs_exist_ok=True)  # players name these files

@@ -2,8 +2,8 @@
 
 Opens chapters (50, 52, 53 if none is named, --all: every one), runs all cells, fails on error outputs and console errors; then does
 with their widgets what is in browser_checks.py, and looks at the kernel's state and the sound. --shots: pictures of every widget in
-the light and the dark theme. --notebook: in Notebook 7 instead. Without Chromium or playwright it says so and skips."""
-import argparse, os, shutil, socket, subprocess, sys, tempfile, time
+the light and the dark theme. --notebook: in Notebook 7 instead (pip install notebook). Without Chromium or playwright it says so and skips."""
+import argparse, importlib.util, os, shutil, socket, subprocess, sys, tempfile, time
 from contextlib import contextmanager
 from pathlib import Path
 import nbformat
@@ -17,16 +17,16 @@ def chromium() -> str:
     return next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome', 'chrome'))), '')
 
 @contextmanager
-def lab(folder):
-    "A JupyterLab over `folder`; yields its address."
+def lab(folder, notebook=False):
+    "A JupyterLab, or a Notebook 7, over `folder`; yields its address."
     with socket.socket() as s: s.bind(('127.0.0.1', 0)); port = s.getsockname()[1]
     log = open(folder/'lab.log', 'w')
     settings = folder/'.settings'/'@jupyterlab'/'notebook-extension'/'tracker.jupyterlab-settings'
     settings.parent.mkdir(parents=True)
     settings.write_text('{"windowingMode": "none"}')          # cells that are scrolled away stay in the page
-    command = [sys.executable, '-m', 'jupyterlab', '--no-browser', '--ip=127.0.0.1', f'--port={port}', '--port-retries=0', '--allow-root',
+    command = [sys.executable, '-m', 'notebook' if notebook else 'jupyterlab', '--no-browser', '--ip=127.0.0.1', f'--port={port}', '--port-retries=0', '--allow-root',
                '--IdentityProvider.token=', '--ServerApp.password=', f'--ServerApp.root_dir={folder}', '--expose-app-in-browser',
-               '--LabApp.news_url=None']
+               '--JupyterNotebookApp.news_url=None' if notebook else '--LabApp.news_url=None']
     server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder,
                               env={**os.environ, 'JUPYTERLAB_SETTINGS_DIR': str(folder/'.settings')})
     try:
@@ -35,11 +35,12 @@ def lab(folder):
                 if not s.connect_ex(('127.0.0.1', port)): break
             if server.poll() is not None: raise SystemExit((folder/'lab.log').read_text()[-2000:])
             time.sleep(.1)
-        yield f'http://127.0.0.1:{port}/lab'
+        yield f'http://127.0.0.1:{port}/{"notebooks" if notebook else "lab"}'
     finally: server.terminate(); server.wait(20)
 
 OPEN = '''async path => {
-  const app = window.jupyterapp, w = await app.commands.execute('docmanager:open', {path})
+  const app = window.jupyterapp
+  const w = app.name === 'JupyterLab' ? await app.commands.execute('docmanager:open', {path}) : app.shell.currentWidget
   await w.context.ready; await w.sessionContext.ready; await w.sessionContext.session.kernel.info
   window.nb = w; return true }'''
 RUN = "async () => { await window.jupyterapp.commands.execute('notebook:run-all-cells'); return true }"
@@ -47,6 +48,9 @@ ERRORS = '''() => { const found = []
   for (const c of window.nb.content.model.cells) if (c.type === 'code')
     for (const o of c.toJSON().outputs) if (o.output_type === 'error') found.push(o.ename + ': ' + o.evalue + ' in ' + c.sharedModel.source.slice(0, 60))
   return found }'''
+STATE = '''() => { const k = window.nb.sessionContext.session.kernel
+  const ran = window.nb.content.widgets.map(w => w.node.querySelector('.jp-InputPrompt')?.textContent ?? '')
+  return `kernel ${k?.status}, ${k?.connectionStatus}; cells ${ran}; ${document.querySelector('.jp-Dialog')?.textContent ?? 'no dialog'}` }'''
 ASK = '''async code => {
   const k = window.nb.sessionContext.session.kernel, f = k.requestExecute({code}); let text = ''
   f.onIOPub = m => { if (m.header.msg_type === 'stream') text += m.content.text; if (m.header.msg_type === 'error') text += 'ERROR ' + m.content.evalue }
@@ -58,33 +62,47 @@ CELL = """async code => {
   nb.activeCell.model.sharedModel.setSource(code); await app.commands.execute('notebook:run-cell'); return true }"""
 
 class Page:
-    "A page of JupyterLab, with what its console complains of."
-    def __init__(self, page, url):
-        self.page, self.wrong = page, []
+    "A page of JupyterLab or of Notebook, with what its console complains of."
+    def __init__(self, page, url, name):
+        self.page, self.url, self.wrong = page, url, []
         page.on('console', lambda m: self.wrong.append(m.text) if m.type=='error' else None)
         page.on('pageerror', lambda e: self.wrong.append(str(e)))
-        page.goto(url); page.wait_for_function('window.jupyterapp', timeout=90_000)
-        page.evaluate('window.jupyterapp.restored')
+        if url.endswith('/lab'): self.goto(f'{url}/workspaces/{name}')
 
-    def open(self, path): self.page.evaluate(OPEN, path)
+    def goto(self, address):
+        self.page.goto(address); self.page.wait_for_function('window.jupyterapp', timeout=90_000)
+        self.page.evaluate('window.jupyterapp.restored')
+
+    def call(self, code, arg=None, seconds=900):
+        "What a function of the page returns; raises if it takes longer."
+        return self.page.evaluate(f"""arg => Promise.race([({code})(arg), new Promise((_, no) =>
+            setTimeout(() => no(new Error('no answer in {seconds} s')), {seconds*1000}))])""", arg)
+
+    def open(self, path):
+        if self.url.endswith('/notebooks'):
+            self.goto(f'{self.url}/{path}')
+            self.page.wait_for_function('window.jupyterapp.shell.currentWidget?.sessionContext?.session', timeout=90_000)
+        self.call(OPEN, path, 90)
 
     def run(self, path):
         "Open a notebook and run it; raises if a cell fails or the console has an error."
-        self.open(path); self.page.evaluate(RUN)
-        errors = self.page.evaluate(ERRORS)+self.complaints()
+        self.open(path)
+        try: self.call(RUN)
+        except Exception as e: raise AssertionError(f'{path}: {e}; {self.page.evaluate(STATE)}') from None
+        errors = self.call(ERRORS)+self.complaints()
         assert not errors, f'{path}: {errors}'
 
     def complaints(self): return [w for w in self.wrong if 'favicon' not in w]
 
     def ask(self, code):
         "What the kernel prints."
-        said = self.page.evaluate(ASK, code)
+        said = self.call(ASK, code)
         assert 'ERROR' not in said, said
         return said.strip()
 
     def cell(self, code):
         "A new cell at the end, run."
-        self.page.evaluate(CELL, code)
+        self.call(CELL, code)
 
     def players(self): return self.page.locator('.bsrnn-player')
 
@@ -105,7 +123,7 @@ def scratch(path, *cells):
                                   metadata=dict(kernelspec=dict(display_name='python3', language='python', name='python3')))
     nbformat.write(nb, path)
 
-def main(names, shots):
+def main(names, shots, notebook):
     from playwright.sync_api import sync_playwright
     import browser_checks as checks
     with tempfile.TemporaryDirectory() as tmp, sync_playwright() as pw:
@@ -114,9 +132,8 @@ def main(names, shots):
         for extra in ('audio', 'images'): shutil.copytree(root/'nbs'/extra, folder/extra)
         shutil.copy(root/'nbs'/'glossary.md', folder)
         browser = pw.chromium.launch(executable_path=chromium(), args=FLAGS)
-        with lab(folder) as url:
-            fresh = lambda name: Page(browser.new_context(viewport=dict(width=1300, height=900), accept_downloads=True).new_page(),
-                                      f'{url}/workspaces/{name}')
+        with lab(folder, notebook) as url:
+            fresh = lambda name: Page(browser.new_context(viewport=dict(width=1300, height=900), accept_downloads=True).new_page(), url, name)
             for name, cells in checks.SCRATCH.items(): scratch(folder/f'{name}.ipynb', *cells)
             for name, check in checks.BEFORE.items():
                 page = fresh(name); check(page, f'{name}.ipynb')
@@ -136,9 +153,11 @@ def main(names, shots):
 if __name__=='__main__':
     a = argparse.ArgumentParser(description=__doc__)
     a.add_argument('chapters', nargs='*'); a.add_argument('--all', action='store_true'); a.add_argument('--shots', type=Path)
+    a.add_argument('--notebook', action='store_true')
     a = a.parse_args()
     try: import playwright
     except ImportError: sys.exit(print("SKIPPED the browser tests: playwright is missing (pip install -e '.[browser]')"))
+    if a.notebook and not importlib.util.find_spec('notebook'): sys.exit(print('SKIPPED: Notebook 7 is missing (pip install notebook)'))
     if not chromium(): sys.exit(print('SKIPPED the browser tests: no chromium on this machine (apt-get install chromium)'))
     every = [p.stem for p in sorted((root/'nbs').glob('[0-9]*.ipynb'))]
-    main(every if a.all else a.chapters or ['50_widgets', '52_explorers', '53_panels'], a.shots)
+    main(every if a.all else a.chapters or ['50_widgets', '52_explorers', '53_panels'], a.shots, a.notebook)

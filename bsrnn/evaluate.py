@@ -40,6 +40,7 @@ class Energies:
         names,  # The signals that are judged together
         rate,   # Sample rate, Hz: a frame is one second
     ):
+        if not rate>=1: raise ValueError(f'rate is {rate}; expected samples per second, such as 44100')
         self.names, self.rate, self.rows, self.rest = tuple(names), int(rate), [], None
 
     def add(self,
@@ -49,7 +50,8 @@ class Energies:
         "Take in a block of any length; raises ValueError if shapes differ."
         R, E = (np.asarray(x) for x in (references, estimates))
         if R.shape!=E.shape or R.ndim!=3 or len(R)!=len(self.names):
-            raise ValueError(f'references {R.shape} and estimates {E.shape} of {", ".join(self.names)}; '
+            raise ValueError(f'references {R.shape} and estimates {E.shape} '
+                             f'of {", ".join(map(str, self.names))}; '
                              'expected the same signals, channels and samples, both (s c n)')
         if self.rest: R, E = (np.concatenate(pair, 2) for pair in zip(self.rest, (R, E)))
         whole = R.shape[2]-R.shape[2]%self.rate
@@ -149,11 +151,12 @@ NOT_FINITE = 'the estimate has samples that are NaN or infinite'
 class SongScore:
     "Scores of one song's estimates and of its mixture as their estimate, gathered block by block."
     def __init__(self,
-        targets,     # Names of the targets
+        targets,     # Names of the targets; one or a list
         rate=44100,  # Sample rate, Hz
         alone=None,  # Judge with the accompaniment? None: if there is one target
     ):
-        self.targets, self.alone = tuple(targets), len(targets)==1 if alone is None else alone
+        targets = (targets,) if isinstance(targets, str) else tuple(targets)
+        self.targets, self.alone = targets, len(targets)==1 if alone is None else alone
         names = (*targets, 'accompaniment') if self.alone else targets
         self.model, self.nothing = Energies(names, rate), Energies(names, rate)
 
@@ -162,8 +165,11 @@ class SongScore:
         estimates,   # The same samples of their estimates (s c n)
         mixture,     # The same samples of the mixture (c n)
     ):
-        "Take in a block of any length."
+        "Take in a block of any length; raises ValueError if shapes differ."
         R, E, x = (np.asarray(a) for a in (references, estimates, mixture))
+        if x.shape!=R.shape[1:]:
+            raise ValueError(f'mixture {x.shape} and references {R.shape}; '
+                             'expected (c n) and (s c n): the same channels and samples')
         if self.alone: R, E = np.concatenate([R, x-R]), np.concatenate([E, x-E])
         self.model.add(R, E)
         self.nothing.add(R, np.broadcast_to(x, R.shape))
@@ -197,7 +203,7 @@ def score(
     references,   # True waveforms of the targets (s c l)
     estimates,    # Their estimates (s c l)
     mixture,      # The mixture (c l)
-    targets,      # Names of the targets
+    targets,      # Names of the targets; one or a list
     rate=44100,   # Sample rate, Hz
 ) -> dict:
     "A dict of scores for each target, of a song that is in memory; as `SongScore.rows`."
@@ -221,6 +227,7 @@ def summary(
     table,  # From `score_table`
 ) -> str:
     "A sentence for each target: mean uSDR, median cSDR, over how many tracks, and against doing nothing."
+    if not len(table): return 'nothing was scored'
     if table.target.nunique()>1:
         return '\n'.join(summary(some) for _, some in table.groupby('target', sort=False))
     scored, framed = table[table.usdr.notna()], table[table.csdr.notna()]

@@ -47,7 +47,8 @@ def _check_one(name, value, rule):
         try: number = kind(value)
         except (TypeError, ValueError, OverflowError):
             raise InputError(f'{name} is "{value}"; expected {text}') from None
-        if isinstance(value, bool) or (kind is int and number!=value) or not rule[0]<=number<=rule[1]:
+        cut = kind is int and not isinstance(value, str) and number!=value     # 1.5 is no integer, "1" is one
+        if isinstance(value, bool) or cut or not rule[0]<=number<=rule[1]:
             raise InputError(f'{name} is {value}; expected {text}')
         return number
     elif rule is bool:
@@ -91,12 +92,13 @@ def environment() -> dict:
                 machine=platform.platform(), cpus=os.cpu_count())
 
 def fingerprint(
-    folder,  # A folder of data, or a manifest over one
+    folder,  # A folder of data, or a manifest over one; `InputError` for anything else
 ) -> str:
     "A short hash of the names and sizes of all files in a folder; of a manifest, its text, too."
     h = hashlib.sha256()
     if is_manifest(folder):
         h.update(Path(folder).read_bytes()); folder = Manifest.read(folder).originals
+    elif not Path(folder).is_dir(): raise InputError(f'{folder} is no folder; expected one with data in it')
     for at, folders, files in os.walk(folder, followlinks=True):
         folders[:] = sorted(d for d in folders if not d.startswith('.'))
         for f in sorted(f for f in files if not f.startswith('.')):
@@ -186,6 +188,7 @@ def new_run_folder(
     name,  # What the run does, such as 'train-bass'
 ) -> Path:
     "Make an empty folder outputs/<name>-<date>-<time>; never one that exists."
+    if Path(name).name!=name: raise InputError(f'name is "{name}"; expected a name without slashes')
     make_folder(outputs_dir())
     stamp = datetime.now().strftime('%Y%m%d-%H%M%S')
     for n in range(1, 1000):
@@ -206,11 +209,11 @@ def find_unfinished(
 
 def start_run(
     kind,    # The notebook: 'train', 'separate', 'evaluate'
-    params,  # Its checked parameters, from `check_params`
+    params,  # Its checked parameters, from `check_params`, or a dict
     name='', # What the folder is called; `kind` if empty
 ):
     "Begin a run, or take up the newest unfinished one of these parameters if `params.resume`; says which."
-    values = dict(vars(params))
+    values = dict(params if isinstance(params, dict) else vars(params))
     old = find_unfinished(kind, values) if values.get('resume') else None
     given = os.environ.pop('BSRNN_RUN', '')                  # a folder made by papermill's engine
     if old:

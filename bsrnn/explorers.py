@@ -149,8 +149,10 @@ export default {
         + ' to ' + NAMES(f[b + 1]*get('hz')) + ', ' + (f[b + 1] - f[b]) + ' bins.')
     }
     const keep = band => {
-      if (band !== undefined) model.set('band', Math.max(-1, Math.min(edges.length, band)))
-      model.set('edges', [...edges]); model.save_changes(); draw()
+      const n = edges.length
+      model.set('edges', [...edges])                                 // first: a new band reads them again
+      if (band !== undefined) model.set('band', Math.max(-1, Math.min(n, band)))
+      model.save_changes(); draw()
     }
     const near = px => {
       const d = edges.map(e => Math.abs(x(e*get('hz')) - px)), i = d.indexOf(Math.min(...d))

@@ -14,14 +14,16 @@ from .workspace import InputError
 
 # %% ../nbs/30_loss.ipynb #a5ef8a92
 def l1_loss(
-    estimate,    # Waveform (... l)
+    estimate,    # Waveform (... l), tensor or array
     target,      # The true waveform, the same shape
     n_fft=2048,  # STFT window, samples
     hop=512,     # STFT hop, samples
 ):
     "Mean absolute error of real part, imaginary part and waveform, added (paper); ValueError on shapes."
-    if estimate.shape!=target.shape:
-        raise ValueError(f'estimate {tuple(estimate.shape)} and target {tuple(target.shape)} differ in shape')
+    estimate, target = map(torch.as_tensor, (estimate, target))
+    if estimate.shape!=target.shape or not estimate.numel():
+        raise ValueError(f'estimate {tuple(estimate.shape)} and target {tuple(target.shape)}; '
+                         'expected two of the same shape, with samples in them')
     error = estimate.float()-target.float()
     # the STFT is linear: one transform of the difference
     E = torch.view_as_real(stft(error, n_fft, hop))
@@ -82,6 +84,7 @@ def parse_quantiles(
     kind='l1',  # A name in `LOSSES`
 ) -> tuple:
     "The quantiles of a run, for equal shares of its time; raises `InputError`."
+    if kind not in LOSSES: raise InputError(f'loss is "{kind}"; allowed: {", ".join(LOSSES)}')
     if not text: return (1.,) if kind=='l1' else SCHEDULE
     try: found = tuple(float(q) for q in str(text).split(','))
     except ValueError: found = ()

@@ -10,6 +10,7 @@ __all__ = ['QUALITY', 'STEREO', 'PRECISIONS', 'DEVICES', 'hann', 'flat', 'overla
 import ctypes
 from contextlib import nullcontext, suppress
 from math import ceil, pi
+from numbers import Integral, Real
 
 import numpy as np
 import torch
@@ -156,6 +157,22 @@ def pick_device(
     if not there[name]: raise InputError(f'device is "{name}", but torch sees none; use auto or cpu')
     return torch.device(name)
 
+def _song(audio, rate, dims):
+    "A waveform of that many dimensions as a tensor; `InputError` for what is none."
+    if isinstance(audio, str) or not hasattr(audio, '__len__'):
+        raise InputError(f'audio is {audio!r}; expected an array (channels, samples), as read gives it')
+    if isinstance(audio, np.ndarray): audio = np.ascontiguousarray(audio, audio.dtype.newbyteorder('='))
+    x = torch.as_tensor(audio).detach()
+    if x.dim() not in dims or (x.dim()==2 and not 1<=len(x)<=64):
+        raise InputError(f'audio has the shape {tuple(x.shape)}; '
+                         f'expected (channels, samples){" or (samples)" if 1 in dims else ""}')
+    if not x.is_floating_point():
+        raise InputError(f'audio holds {x.dtype}; expected floats, full scale ±1 '
+                         '(16-bit integers / 32768)')
+    if not (isinstance(rate, Integral) and rate>0):
+        raise InputError(f'rate is {rate!r}; expected samples per second, such as 44100')
+    return x
+
 class Separator:
     "Separate songs, in memory or in blocks; raises `InputError` for settings that make no sense."
     def __init__(self,
@@ -163,21 +180,27 @@ class Separator:
         quality='balanced', # 'fast', 'balanced' or 'best': how much segments overlap
         segment=10.,        # Length of a segment, s
         hop=0.,             # From one segment to the next, s; 0: as `quality` says
-        stereo='lr',        # Of two channels the model hears 'lr', 'ms' (middle and side), or 'both'
+        stereo='lr',        # Of a pair the model hears 'lr', 'ms' (middle, side), or 'both' (twice the work)
         shifts=1,           # Mean of so many runs, each shifted against the last: so many times the work
         consistent=False,   # Share out what the estimates leave of the mixture, so that they add up to it?
         precision='auto',   # 'float32', 'bfloat16', 'auto': what is fast here, or None: as it is around
         batch=0,            # Segments that go through the model together; 0: 1 on a CPU, 8 on a GPU
     ):
+        if not hasattr(model, 'config'):
+            raise InputError(f'the model is {model!r}; expected one such as load_model reads from a file')
         for name, value, allowed in [('quality', quality, QUALITY), ('stereo', stereo, STEREO),
                                      ('precision', precision, [*PRECISIONS, None])]:
             if value not in allowed:
                 raise InputError(f'{name} is "{value}"; allowed: {", ".join(map(str, allowed))}')
+        for name, value, kind in [('segment', segment, Real), ('hop', hop, Real),
+                                  ('shifts', shifts, Integral), ('batch', batch, Integral)]:
+            if not isinstance(value, kind):
+                raise InputError(f'{name} is {value!r}; expected a{" " if kind is Real else " whole "}number')
         if not 0<segment<1e6:
             raise InputError(f'segment is {segment} s; expected more than 0, less than 10^6')
         if not 0<=hop<=segment:
             raise InputError(f'hop is {hop} s, segment {segment} s; '
-                             'expected a hop no longer than the segment')
+                             'expected a hop from 0 (as quality says) to the length of the segment')
         if shifts<1 or batch<0:
             raise InputError(f'shifts is {shifts}, batch {batch}; expected shifts from 1, batch from 0 on')
         self.model, self.targets, self.rate = model, list(model.config.targets), model.config.rate
@@ -224,10 +247,11 @@ class Separator:
         yield pair(F.pad(y, (0, sum(x.shape[1] for x in held))))     # a sample or two that resampling lost
 
     def estimate(self,
-        mixture,  # Waveform (c l)
+        mixture,  # Waveform (c l): tensor or array, floats, full scale ±1
         rate,     # Its sample rate, Hz
     ):
-        "The targets' waveforms (s c l), in the order of `targets`."
+        "The targets' waveforms (s c l), in the order of `targets`; `InputError` for what is no song."
+        mixture = _song(mixture, rate, (2,))
         if not mixture.isfinite().all():
             raise InputError('the mixture holds NaN or infinite samples; repair it first')
         out, at = mixture.new_zeros(len(self.targets), *mixture.shape, dtype=torch.float32), 0
@@ -241,16 +265,7 @@ class Separator:
         rate,   # Its sample rate, Hz
     ) -> dict:
         "Target -> estimate, of the kind and shape of what came in."
-        if isinstance(audio, np.ndarray): audio = np.ascontiguousarray(audio, audio.dtype.newbyteorder('='))
-        x = torch.as_tensor(audio).detach()
-        if x.dim() not in (1, 2) or (x.dim()==2 and not 1<=len(x)<=64):
-            raise InputError(f'audio has the shape {tuple(x.shape)}; '
-                             'expected (channels, samples) or (samples)')
-        if not x.is_floating_point():
-            raise InputError(f'audio holds {x.dtype}; expected floats, full scale ±1 '
-                             '(16-bit integers / 32768)')
-        if not (isinstance(rate, (int, np.integer)) and rate>0):
-            raise InputError(f'rate is {rate!r}; expected samples per second, such as 44100')
+        x = _song(audio, rate, (1, 2))
         y = self.estimate(x[None] if x.dim()==1 else x, rate).reshape(len(self.targets), *x.shape).to(x.dtype)
         return dict(zip(self.targets, y.numpy() if isinstance(audio, np.ndarray) else y))
 

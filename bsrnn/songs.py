@@ -40,12 +40,17 @@ def _shared(given, out):
             'choose another out')
 
 def find_songs(
-    inputs,   # Files, folders and patterns; one or a list
+    inputs,   # Files, folders and patterns (str or Path); one or a list
     out='separated',  # Folder of earlier results, which are no songs
 ) -> list:
     "The songs: (file, its folder below the one that was given), each once; `InputError` if there are none."
     songs, out = {}, Path(out).resolve()
-    for given in [inputs] if isinstance(inputs, (str, Path)) else inputs:
+    inputs = [inputs] if isinstance(inputs, (str, Path)) else list(inputs or ())
+    if not inputs: raise InputError('no song was given; expected a file, a folder or a pattern')
+    for given in inputs:
+        if not str(given).strip():
+            raise InputError('the name of a song is empty; '
+                             'expected a file, a folder (. for this one) or a pattern')
         path, pattern = Path(given), bool(re.search(r'[*?[]', str(given)))
         if not os.path.lexists(path): path = Path(os.path.expanduser(path))
         if os.path.isdir(path):
@@ -79,12 +84,14 @@ class Job:
 
 def plan_jobs(
     songs,     # From `find_songs`
-    names,     # Targets, and 'residual' if what is left is wanted, too
+    names,     # Targets, and 'residual' if what is left is wanted, too; one or a list
     out='separated',  # Folder everything goes below
     template='{folder}/{song}/{target}',  # Names of files, without suffix
     format='wav',     # Suffix: wav, flac, ogg, opus or mp3
 ) -> list:
     "A `Job` for every song; `InputError` for a template that does not work or a file of two songs."
+    names = [names] if isinstance(names, str) else list(names)
+    if not names: raise InputError('no target is asked for; expected names, as part_names gives them')
     if format not in FORMATS: raise InputError(f'format is "{format}"; allowed: {", ".join(FORMATS)}')
     try:
         parsed = [(f, spec, how) for _, f, spec, how in Formatter().parse(template) if f is not None]
@@ -119,6 +126,13 @@ def plan_jobs(
     return jobs
 
 # %% ../nbs/36_songs.ipynb #c0a5d10b
+def _known(separator, targets):
+    "The targets, or an `InputError` for one that the model does not know."
+    for t in targets:
+        if t not in separator.targets:
+            raise InputError(f'the model has no target "{t}"; it separates {", ".join(separator.targets)}')
+    return targets
+
 def separate_song(
     separator,      # `Separator`
     song,           # Audio or video file; of several streams the first
@@ -128,9 +142,12 @@ def separate_song(
     parts=(),       # Targets that the residual leaves out; empty: those of `paths`
 ):
     "Separate one file in constant memory; `InputError` with what is wrong, and then no file is written."
+    for p in paths.values():
+        if os.path.realpath(p)==os.path.realpath(song):
+            raise InputError(f'{p} is the song itself; choose another file for what comes out')
     i, says, done = info(song), tags(song), 0
     if not i.frames: warnings.warn(f'{song} holds no samples')
-    has = [t for t in parts or paths if t!='residual']
+    has = _known(separator, [t for t in parts or paths if t!='residual'])
     index = [separator.targets.index(t) for t in has]
     with ExitStack() as stack:
         put = {k: stack.enter_context(writer(p, i.rate, i.channels, bits, i.frames, says))
@@ -148,14 +165,12 @@ def separate_song(
 
 def part_names(
     separator,      # `Separator`
-    targets=(),     # Only these of its targets; empty: all
+    targets=(),     # Only these of its targets, one or a list; empty: all
     residual=None,  # What is left of the mixture, too? None: if that is one target
 ) -> list:
     "What a song is separated into; `InputError` for a target that the model does not know."
-    targets = list(dict.fromkeys(targets or separator.targets))
-    for t in targets:
-        if t not in separator.targets:
-            raise InputError(f'the model has no target "{t}"; it separates {", ".join(separator.targets)}')
+    targets = [targets] if isinstance(targets, str) and targets else targets
+    targets = _known(separator, list(dict.fromkeys(targets or separator.targets)))
     return targets+['residual']*(len(targets)==1 if residual is None else residual)
 
 # %% ../nbs/36_songs.ipynb #0ddd9e9e
@@ -231,6 +246,7 @@ def report(
     results,  # From `separate_songs`
 ) -> str:
     "A few lines for people: where the files are, what failed."
+    if not results: return 'nothing to do'
     by = {s: [r for r in results if r.state==s] for s in ('done', 'kept', 'failed')}
     lines = [shown(p) for r in by['done'][:5] for p in r.paths]
     if len(by['done'])>5: lines.append(f'... and {len(by["done"])-5} songs more')

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'ROWS', 'PIECE', 'RATES', 'LOWEST', 'EXCERPT', 'picture_hz', 'Picture', 'Sound', 'stem_player',
-           'StemPlayer', 'with_page']
+           'StemPlayer', 'with_page', 'run_player']
 
 # %% ../nbs/50_widgets.ipynb #cdd63180
 import base64
@@ -24,6 +24,8 @@ import torch
 import traitlets
 
 from .audio import MP3_RATES, info, read, resample
+from .data import find_tracks, stem_table
+from .experiment import Run
 from .viz import stem_color
 from .workspace import InputError, somebody_there
 
@@ -647,3 +649,32 @@ def with_page(
     data = {**data, 'text/html': page}
     if not somebody_there(): data.pop('application/vnd.jupyter.widget-view+json', None)
     return data, more
+
+# %% ../nbs/50_widgets.ipynb #2ab6daa3
+def _true(run, name):
+    "The song of a run's dataset, or None: the data are not here any more."
+    home = run.record.get('facts', {}).get('dataset')
+    if not home or not Path(home).exists(): return None
+    table = stem_table(run.params.get('stems', ''))
+    return next((t for t in find_tracks(home, run.params.get('subset', 'test'), table=table) if t.name==name), None)
+
+def run_player(
+    run,      # A `Run` that keeps its estimates in audio/, or its folder
+    track='', # Name of the song; empty: the first
+) -> StemPlayer:
+    "A song that a run has separated, streamed from its folder: estimates, sources, mixture; `InputError` if it kept none."
+    run = Run(getattr(run, 'folder', run))
+    kept = {f.name: f for f in sorted(run.folder.glob('audio/[!.]*')) if f.is_dir()}
+    if not kept: raise InputError(f'{run!r} keeps no songs in audio/; expected a run of train, or of evaluate with -p keep true')
+    if (track or next(iter(kept))) not in kept: raise InputError(f'{run!r} has no song {track!r}; expected {", ".join(kept)}')
+    folder = kept[track] if track else next(iter(kept.values()))
+    files, song, rows = {f.stem: f for f in sorted(folder.glob('[!.]*.wav'))}, _true(run, folder.name), {}
+    for k, f in files.items():
+        if k=='residual': continue
+        rows[f'{k}, estimated'] = f
+        if song: rows[f'{k}, true'] = (song, k)
+    if song: rows['mixture'] = (song, 'mixture')
+    if 'residual' in files: rows['residual'] = files['residual']
+    player = StemPlayer(rows, info(next(iter(files.values()))).rate)
+    player.solo = [next(iter(rows))]
+    return player
