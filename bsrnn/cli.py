@@ -110,7 +110,8 @@ def _parser():
         given = (dict(action='store_true') if rule is bool else
                  dict(default=default, metavar=name.upper(), type=type(default)))
         said = '' if rule is bool or default=='' else f' (default: {default})'
-        t.add_argument('--'+name.replace('_', '-'), dest=name, help=(meaning+said).replace('%', '%%'), **given)
+        said = (meaning+said).replace('%', '%%')
+        t.add_argument('--'+name.replace('_', '-'), dest=name, help=said, **given)
     def imported(c):
         c.add_argument('--ema', action='store_true', help='of a checkpoint of others: its averaged weights')
         c.add_argument('--layout', default='', help='of a checkpoint of others: '
