@@ -21,8 +21,13 @@ from .audio import MP3_RATES, resample
 from .workspace import InputError
 
 # %% ../nbs/14_augment.ipynb #bae9ae85
+def _check(x):
+    "Refuse what is no batch of examples."
+    if x.ndim!=4: raise InputError(f'stems are {tuple(x.shape)}; expected (b s c l), examples first')
+
 def _draw(rng, x, f, shared=False):
     "Random numbers for every source of every example, or one per example, as (b s 1 1)."
+    _check(x)
     b, s = x.shape[:2]
     return torch.as_tensor(f(rng, (b, 1 if shared else s)), dtype=x.dtype, device=x.device)[..., None, None]
 
@@ -35,6 +40,7 @@ class Gain(nn.Module):
         db=True,   # Are they dB? else factors
     ):
         super().__init__()
+        if not low<=high: raise InputError(f'gains from {low} to {high}; expected the lowest first')
         self.low, self.high, self.db = low, high, db
 
     def forward(self, x, rng):                                             # (b s c l)
@@ -42,6 +48,11 @@ class Gain(nn.Module):
         return x*(10**(g/20) if self.db else g)
 
 # %% ../nbs/14_augment.ipynb #a4da0771
+def _probability(p):
+    "A probability, or one sentence."
+    if not 0<=p<=1: raise InputError(f'p is {p}; expected a probability, 0 to 1')
+    return p
+
 class _Chance(nn.Module):
     "What happens to each source by itself with a probability."
     reach = 1.
@@ -49,7 +60,7 @@ class _Chance(nn.Module):
         p=.5,  # Probability, for each source by itself
     ):
         super().__init__()
-        self.p = p
+        self.p = _probability(p)
 
     def chosen(self, x, rng):
         "Which sources it happens to, as booleans (b s 1 1)."
@@ -87,7 +98,7 @@ class Mono(nn.Module):
 
 # %% ../nbs/14_augment.ipynb #b2610c97
 class Equalize(nn.Module):
-    "A smooth random filter."
+    "A random filter: straight lines over the octaves."
     reach = 1.
     def __init__(self,
         db=6.,         # Largest boost or cut at a node, dB
@@ -99,6 +110,7 @@ class Equalize(nn.Module):
         self.db, self.nodes, self.shared, self.rate = db, nodes, shared, rate
 
     def forward(self, x, rng):
+        _check(x)
         f = np.fft.rfftfreq(x.shape[-1], 1/self.rate)
         at = np.clip(np.log(np.maximum(f, 40)/40)/np.log(18000/40), 0, 1)*(self.nodes-1)
         curves = rng.uniform(-self.db, self.db, (x.shape[0], 1 if self.shared else x.shape[1], self.nodes))
@@ -121,11 +133,14 @@ class PitchTempo(nn.Module):
     ):
         super().__init__()
         if semitones not in (0, 1, 2): raise InputError(f'semitones is {semitones}; allowed: 0, 1, 2')
-        self.semitones, self.tempo, self.p, self.n_fft, self.reach = semitones, tempo, p, n_fft, 1+tempo
+        if not 0<=tempo<1: raise InputError(f'tempo is {tempo}; expected a share, 0 to less than 1')
+        self.semitones, self.tempo, self.p, self.n_fft, self.reach = (
+            semitones, tempo, _probability(p), n_fft, 1+tempo)
         self.register_buffer('window', torch.hann_window(n_fft), persistent=False)
 
     def bend(self, x, semitones, tempo):
         "One example (s c l): up by `semitones`, `tempo` times as fast, so 1/tempo as long."
+        if semitones not in SEMITONES: raise InputError(f'semitones is {semitones}; allowed: -2 to 2')
         up, down = SEMITONES[semitones]
         stretch, hop, flat = tempo*down/up, self.n_fft//4, rearrange(x, 's c l -> (s c) l')
         if stretch!=1:
@@ -136,6 +151,7 @@ class PitchTempo(nn.Module):
         return rearrange(resample(flat, up, down), '(s c) l -> s c l', s=x.shape[0])
 
     def forward(self, x, rng):
+        _check(x)
         n, out = int(x.shape[-1]/self.reach), []
         for one in x:
             change, semitones, tempo = (rng.random()<self.p,
@@ -157,9 +173,12 @@ class Codec(nn.Module):
         super().__init__()
         if rate not in MP3_RATES:
             raise InputError(f'rate is {rate} Hz; MP3 has {", ".join(map(str, MP3_RATES))}')
-        self.p, self.low, self.high, self.rate = p, low, high, rate
+        if not 0<=low<=high<=1:
+            raise InputError(f'compression from {low} to {high}; expected 0 to 1, the least first')
+        self.p, self.low, self.high, self.rate = _probability(p), low, high, rate
 
     def forward(self, x, rng):
+        _check(x)
         x = x.clone()
         for b, s in np.ndindex(*x.shape[:2]):
             used, format, level = (rng.random()<self.p, ('MP3', 'OGG')[rng.integers(2)],
@@ -186,6 +205,8 @@ class Chain(nn.Module):
         *steps  # Augmentations
     ):
         super().__init__()
+        for s in steps:
+            if not hasattr(s, 'reach'): raise InputError(f'{s} has no reach; expected reach = 1. or more')
         self.steps, self.reach = nn.ModuleList(steps), math.prod(s.reach for s in steps)
 
     def forward(self, x, rng):
@@ -196,7 +217,7 @@ AUGMENTATIONS = {
     'none':   lambda: Chain(),
     # Luo & Yu 2022
     'paper':  lambda: Chain(Gain(-10, 10), Drop(.1)),
-    # the best of those compared by Magron, Serizel & Douwes (2026)
+    # gains and swapped channels as in Magron, Serizel & Douwes' best (2026); the polarity is ours
     'public': lambda: Chain(Gain(.25, 1.25, db=False), SwapChannels(), Polarity()),
     'strong': lambda: Chain(PitchTempo(), Equalize(), Codec(), Gain(.25, 1.25, db=False), SwapChannels(),
                             Polarity(), Drop(.1)),

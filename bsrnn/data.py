@@ -12,10 +12,11 @@ import hashlib
 import json
 import warnings
 from functools import lru_cache
+from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
 
-from .audio import SILENT, Track, check_table
+from .audio import SILENT, SUFFIXES, Track, check_table
 from .manifest import Manifest, is_manifest
 from .workspace import InputError, atomic_dir, data_dir, project_root
 
@@ -25,11 +26,11 @@ def hold_out(
     n,       # How many to hold out
 ):
     "Tracks that stay, and `n` that do not: those whose names have the lowest hashes."
+    if n<0: raise InputError(f'{n} tracks cannot be held out; expected 0 or more')
     order = sorted(tracks, key=lambda t: hashlib.sha256(t.name.encode()).digest())
     return [t for t in tracks if t not in order[:n]], [t for t in tracks if t in order[:n]]
 
-SUBSETS = ('train', 'valid', 'test')
-
+# %% ../nbs/12_data.ipynb #88f121a6
 class LeftOut(UserWarning):
     "A track that could not be taken, and why."
     def __init__(self, path, why):
@@ -58,6 +59,9 @@ def _tracks(folder, rate, table, depth=2):
             if below: yield from below
             else: warnings.warn(LeftOut(path, e))
 
+# %% ../nbs/12_data.ipynb #85637c92
+SUBSETS = ('train', 'valid', 'test')
+
 def subset_folder(
     root,    # Dataset folder
     subset,  # 'train', 'valid' or 'test'
@@ -81,6 +85,7 @@ def find_tracks(
 ) -> list:
     "A subset sorted by name; a broken track is named in a warning and left out. Raises `InputError` if none."
     root = Path(root)
+    if not rate>0: raise InputError(f'rate is {rate} Hz; expected more than 0')
     if is_manifest(root):
         m = _manifest(root, table)
         found = find_tracks(m.originals, subset, rate, m.stems)
@@ -92,6 +97,9 @@ def find_tracks(
                          f'expected {subset}/TRACK/vocals.wav and so on, or {subset}/TRACK.stem.mp4')
     folder = own or homes['train'] or root
     found = {}
+    if not isinstance(table or {}, dict) or any(isinstance(v, str) for v in (table or {}).values()):
+        raise InputError(f'stems is {table!r}; expected roles with lists of names; '
+                         '`stem_table` makes that of a text')
     check_table(table)
     for t in _tracks(folder, rate, table):
         if folder==root and any(h and h in t.path.parents for h in homes.values()): continue
@@ -99,8 +107,9 @@ def find_tracks(
         else: found[t.name] = t
     tracks = sorted(found.values(), key=lambda t: t.name.lower())
     if not tracks:
-        raise InputError(f'{folder} holds no tracks; '
-                         'expected one folder of stems, or one .stem.mp4, per song')
+        song = any(p.suffix.lower() in SUFFIXES for p in folder.iterdir())
+        raise InputError(f'{folder} '+('looks like one song; give the folder that it lies in' if song else
+                         'holds no tracks; expected one folder of stems, or one .stem.mp4, per song'))
     if table and subset=='train': _check_names(table, tracks)
     if subset in ('train', 'test') and not homes['test']:                  # no folder of its own: by name
         rest, test = hold_out(tracks, max(1, len(tracks)//6))
@@ -178,7 +187,7 @@ def split_targets(
 ) -> tuple:
     "Names of targets as a tuple; raises `InputError` if one is there twice."
     targets = FOUR if targets=='all' else targets.split(',') if isinstance(targets, str) else targets
-    targets = tuple(t.strip() for t in targets)
+    targets = tuple('+'.join(k.strip() for k in t.split('+')) for t in targets)
     if len(set(targets))<len(targets):
         raise InputError(f'targets are {", ".join(targets)}; expected each of them once')
     return targets
@@ -209,6 +218,8 @@ def split_tracks(
 ):
     "Training and validation tracks: MUSDB18's fixed list if the names are MUSDB's, else by hash of the name."
     targets = split_targets(targets)
+    if not isinstance(n_valid, Integral) or n_valid<-1:
+        raise InputError(f'n_valid is {n_valid!r}; expected a whole number of tracks, or -1')
     if n_valid<0:
         valid = [t for t in tracks if t.name in MUSDB_VALID and any(map(t.has, targets))]
         if valid: return [t for t in tracks if t not in valid], valid

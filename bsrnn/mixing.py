@@ -12,6 +12,7 @@ import os
 import signal
 import threading
 import warnings
+from numbers import Integral, Real
 
 import numpy as np
 import torch
@@ -39,17 +40,34 @@ class Mixer(torch.utils.data.Dataset):
         memory_gb=4.,     # Decode all stems into memory if they take less than this
         progress=False,   # Show a bar while decoding?
     ):
+        if isinstance(tracks, (str, os.PathLike)) or not all(hasattr(t, 'stem') for t in tracks):
+            raise InputError('tracks is no list of tracks; expected one such as split_dataset(...).train')
         if not tracks: raise InputError('there are no training tracks to mix')
+        for k, v, kind, ok, want in [
+                ('seconds', seconds, Real, lambda: seconds*tracks[0].rate>=1, 'a sample at least'),
+                ('remix', remix, Real, lambda: 0<=remix<=1, 'a probability, 0 to 1'),
+                ('extra_share', extra_share, Real, lambda: 0<=extra_share<=1, 'a share, 0 to 1'),
+                ('level', level, (Real, type(None)), lambda: True, 'dB, or None'),
+                ('seed', seed, Integral, lambda: seed>=0, 'a whole number of at least 0')]:
+            if not isinstance(v, kind) or not ok(): raise InputError(f'{k} is {v!r}; expected {want}')
         self.targets, self.seed, self.length, self.remix, self.extra_share = (
             split_targets(targets), seed, length, remix, extra_share)
         self.members = sorted({k for t in self.targets for k in t.split('+')})
+        for t in self.targets:
+            if len(set(t.split('+')))<len(t.split('+')):
+                raise InputError(f'target is "{t}"; a stem can be in it once only')
         self.augment = augmentation(augment) if isinstance(augment, str) else augment
+        if not hasattr(self.augment, 'reach'):
+            raise InputError(f'augment is {augment!r}; expected a name, or a module such as Chain(Gain())')
         self.frames = int(seconds*tracks[0].rate)
         self.names = sorted({k for t in tracks for k in t.stems})
         for k in self.members:
             if k not in self.names:
                 raise InputError(f'no training track has a stem "{k}"; they have {", ".join(self.names)}')
         self.segments, self._warned, self.gains = segments or {}, set(), {}
+        if self.segments and not set(self.segments) & set(self.names):
+            raise InputError(f'segments are of {", ".join(map(str, self.segments))}; '
+                             f'expected lists of stems, {", ".join(self.names)}, by track')
         self.cache, self.clean = {}, set()          # stems in memory; those of them without NaN
         self.heard = None                                                          # see `describe`
         self._decode([*tracks, *extra], memory_gb, progress)
@@ -82,10 +100,14 @@ class Mixer(torch.utils.data.Dataset):
         loud = [p for p in power if p>max(1e-10, 1e-3*max(power))]
         return 10*math.log10(sum(loud)/len(loud)) if loud else 0.
 
+    def _spots(self, track, name):
+        "Salient segments of a stem that begin inside its track; None where there is no list."
+        if name not in self.segments: return None
+        return [(a, b) for a, b in self.segments[name].get(track.name, []) if 0<=a<b and a<track.frames]
+
     def _usable(self, tracks, name):
         "Tracks that have this stem and, if there is a list for it, a salient segment of it."
-        return [t for t in tracks
-                if name in t.stems and (name not in self.segments or self.segments[name].get(t.name))]
+        return [t for t in tracks if name in t.stems and self._spots(t, name)!=[]]
 
     def _warn(self, track, name, why):
         if (track.path, name) not in self._warned:
@@ -95,7 +117,7 @@ class Mixer(torch.utils.data.Dataset):
 
     def _place(self, track, name, frames, rng):
         "First sample: inside a salient segment, or anywhere."
-        spots = self.segments.get(name, {}).get(track.name)
+        spots = self._spots(track, name)
         a, b = spots[rng.integers(len(spots))] if spots else (0, track.frames)
         return a+int(rng.integers(max(1, b-a-frames+1)))
 
@@ -170,6 +192,9 @@ def batches(
     mine=(0,),   # Which of them to load, one after the other
 ):
     "An endless loader of mixtures (b c l) and their targets (b s c l), from example number `start` on."
+    if batch_size<1 or start<0 or parts<1 or not mine or not all(0<=k<parts for k in mine):
+        raise InputError(f'batches of {batch_size} from {start} on, parts {mine} of {parts}; expected at '
+                         'least one example, a start of 0 or more, and parts counted from 0')
     if batch_size%parts:
         raise InputError(f'a batch of {batch_size} cannot be cut into {parts} equal parts (processes times '
                          f'accumulation); give a batch that is a multiple of {parts}')

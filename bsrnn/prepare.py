@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import warnings
+from numbers import Integral, Real
 from pathlib import Path
 
 import joblib
@@ -42,6 +43,7 @@ def inspect_track(
     chunk_s=.6,  # Length of a chunk, s
 ) -> dict:
     "All about a track: statistics of each stem, loudness curve, the sum's error, and problems in words."
+    if not isinstance(track, Track): raise InputError(f'{track} is no track; expected Track(folder)')
     chunk, blank = max(1, round(chunk_s*track.rate)), dict(peak=0., clipped=0, nonfinite=0)
     stems, mix = {k: dict(blank, energies=[]) for k in track.stems}, dict(blank, energies=[])
     error = energy = 0.
@@ -63,6 +65,7 @@ def inspect_track(
         sum_db=10*float(np.log10(max(error, 1e-12)/energy)) if energy>0 else None)
     return report|dict(problems=_problems(report))
 
+# %% ../nbs/13_prepare.ipynb #cb4fde03
 def _problems(r):
     "What a person should look at, in words."
     found = [f'stem "{k}" holds {s["nonfinite"]} NaN or infinite samples'
@@ -82,6 +85,7 @@ def _problems(r):
                 found.append(f'stems "{a}" and "{b}" are the same recording')
     return found
 
+# %% ../nbs/13_prepare.ipynb #eb8d1493
 def alike(
     a,     # Energies of the chunks of one recording
     b,     # and of another
@@ -92,9 +96,9 @@ def alike(
     n = min(len(a), len(b))-1
     if n<5 or abs(len(a)-len(b))>2: return False
     a, b = np.asarray(a[:n]), np.asarray(b[:n])
-    loud = (a>1e-3*a.max()) & (b>1e-3*b.max())
-    if loud.sum()<max(5, .2*n): return False
-    a, b = 10*np.log10(a[loud]), 10*np.log10(b[loud])
+    sounds = (a>1e-3*a.max()) | (b>1e-3*b.max())                               # in either
+    if min(a.max(), b.max())<=0 or sounds.sum()<max(5, .2*n): return False
+    a, b = (10*np.log10(np.maximum(x[sounds], 1e-12)) for x in (a, b))
     if np.ptp(a)<3*db or np.ptp(b)<3*db: return False                          # steady sounds are all alike
     return bool(np.abs(a-b-np.median(a-b)).max()<db)
 
@@ -140,6 +144,7 @@ def _key(track, chunk_s):
             {k: [[*state(f), n] for f, n in parts] for k, parts in sorted(track._parts.items())},
             [state(f) for f in track.files]]
 
+# %% ../nbs/13_prepare.ipynb #47b5416e
 def _saved(track, path, chunk_s):
     "A track's report, if it is there and still holds."
     saved = _read_json(path)
@@ -210,6 +215,7 @@ def load_segments(
 ) -> dict:
     "Lists as `mixing.Mixer` takes them: stem -> track name -> segments. A stem without a list is left out."
     found = {}
+    if not stems: raise InputError('no stems were named whose lists are wanted')
     for k in stems:
         # the last one wins
         paths = [p for p in (Path(folder)/f'{k}_valid.txt', Path(folder)/f'{k}_train.txt') if p.is_file()]
@@ -234,12 +240,18 @@ def prepare_dataset(
     progress=True,  # Show bars?
 ):
     "Look at all tracks, write lists <stem>_<subset>.txt; returns a table of tracks and the lists' folder."
-    chunk_step(n_chunks, overlap)                             # refused now rather than after an hour
-    for k, v, ok, want in [('seconds', seconds, seconds>0, 'more than 0'),
-                           ('floor', floor, floor>=0, '0 or more'),
-                           ('quantile', quantile, 0<=quantile<=1, '0 to 1'),
-                           ('share', share, 0<=share<1, '0 to less than 1')]:
-        if not ok: raise InputError(f'{k} is {v}; expected {want}')
+    # refused now rather than after an hour
+    for k, v, kind, ok, want in [
+            ('n_chunks', n_chunks, Integral, lambda: n_chunks>0, 'a whole number of at least 1'),
+            ('overlap', overlap, Real, lambda: 0<=overlap<1, '0 to less than 1'),
+            ('seconds', seconds, Real, lambda: seconds>=.01*n_chunks, 'chunks of 10 ms at least'),
+            ('floor', floor, Real, lambda: floor>=0, '0 or more'),
+            ('quantile', quantile, Real, lambda: 0<=quantile<=1, '0 to 1'),
+            ('share', share, Real, lambda: 0<=share<1, '0 to less than 1'),
+            ('n_valid', n_valid, Integral, lambda: n_valid>=-1, 'a whole number of tracks, or -1'),
+            ('workers', workers, Integral, lambda: True, 'a whole number of processes, or -1')]:
+        if not isinstance(v, kind) or not ok(): raise InputError(f'{k} is {v!r}; expected {want}')
+    chunk_step(n_chunks, overlap)
     folder, rows, everything, lists = dataset_folder(root), [], [], {}
     settings = dict(n_valid=n_valid, seconds=seconds, n_chunks=n_chunks, overlap=overlap,
                     quantile=quantile, floor=floor, share=share)
@@ -289,6 +301,7 @@ def segments_for(
     tracks,    # Tracks that are to be trained on
     lists='',  # Folder of somebody else's lists; empty: those of `prepare_dataset`
     table=None,# Role -> names of the stems that play it
+    progress=True,  # Show bars?
 ) -> dict:
     "Salient segments of training tracks as `mixing.Mixer` takes them; missing lists are made."
     stems = sorted({k for t in tracks for k in t.stems})
@@ -303,5 +316,5 @@ def segments_for(
     fresh = all(f'{k}_train.txt' in note.get('lists', []) and (folder/f'{k}_train.txt').is_file()
                 for k in stems)
     if not fresh or any(_saved(t, _report_path(folder/'train', t), chunk_s) is None for t in tracks):
-        prepare_dataset(root, table, **note.get('settings', {}))
+        prepare_dataset(root, table, progress=progress, **note.get('settings', {}))
     return load_segments(folder, stems)

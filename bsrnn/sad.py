@@ -19,7 +19,13 @@ def chunk_energies(
     chunk,  # Samples in a chunk
 ):
     "Energy of every chunk: sum of squares over samples, mean over channels; a short last chunk counts as is."
-    x = torch.as_tensor(audio, dtype=torch.float32)
+    x = torch.as_tensor(audio)
+    if x.ndim!=2 or x.shape[0]>2:
+        raise InputError(f'audio has the shape {tuple(x.shape)}; '
+                         'expected (channels, samples), with one channel or two')
+    if not x.is_floating_point(): raise InputError(f'audio is {x.dtype}; expected floats, full scale ±1')
+    if not x.isfinite().all(): raise InputError('audio holds NaN or infinite samples; expected sound only')
+    x = x.float()
     n = -(-x.shape[-1]//chunk)
     x = torch.nn.functional.pad(x, (0, n*chunk-x.shape[-1]))
     return x.reshape(x.shape[0], n, chunk).double().square().sum(-1).mean(0).numpy()
@@ -36,6 +42,7 @@ def salient_chunks(
     if not len(E): return np.zeros(0, bool)
     return E>max(np.quantile(E, quantile), floor)
 
+# %% ../nbs/11_sad.ipynb #a767a5dd
 def chunk_step(
     n_chunks,  # Chunks in a segment
     overlap,   # Share of a segment that the next one repeats
@@ -71,6 +78,10 @@ def salient_segments(
     share=.5,     # A segment is salient if more than this share of its chunks exceeds the threshold
 ) -> list:
     "The salient segments of a stem (BSRNN paper, source activity detection), as (start, end) in samples."
+    for name, v, ok, want in [('seconds', seconds, seconds*rate>=n_chunks>0, 'a sample or more in a chunk'),
+                              ('quantile', quantile, 0<=quantile<=1, '0 to 1'),
+                              ('share', share, 0<=share<1, '0 to less than 1')]:
+        if not ok: raise InputError(f'{name} is {v}; expected {want}')
     chunk, length = round(seconds*rate/n_chunks), audio.shape[-1]
     # a long track's last part chunk belongs to no segment
     n = length//chunk if length>=n_chunks*chunk else -(-length//chunk)
@@ -84,19 +95,24 @@ def write_sad(
     segments,  # Track name -> list of (start, end), samples
 ):
     "Write a list of salient segments."
-    for name in segments:
-        if set(name) & set('\t\n\r'):
-            raise InputError(f'track name {name!r} holds a tab or a line break, which the list cannot; '
-                             'rename the track')
+    for name, some in segments.items():
+        if not name or set(name) & set('\t\n\r'):
+            raise InputError(f'track name {name!r} is empty or holds a tab or a line break, which the list '
+                             'cannot; rename the track')
+        for a, b in some:
+            if a//1!=a or b//1!=b or not 0<=a<b:
+                raise InputError(f'track "{name}" has the segment {(a, b)}; '
+                                 'expected (start, end) in whole samples')
     with atomic(path) as part:
-        part.write_text(''.join(f'{name}\t{a}\t{b}\n' for name, some in segments.items() for a, b in some),
-                        encoding='utf-8')
+        part.write_text(''.join(f'{name}\t{int(a)}\t{int(b)}\n'
+                                for name, some in segments.items() for a, b in some), encoding='utf-8')
 
 def read_sad(
     path,  # File with TRACK \t START \t END lines
 ) -> dict:
     "Read a list: track name -> list of (start, end) in samples. Raises `InputError` that names the line."
     path, segments = Path(path), {}
+    if path.is_dir(): raise InputError(f'{path} is a folder; expected a list in it, such as vocals_train.txt')
     if not path.is_file(): raise InputError(f'{path} does not exist; papermill nbs/prepare.ipynb makes it')
     try: lines = path.read_text(encoding='utf-8-sig').split('\n')
     except UnicodeDecodeError: raise InputError(f'{path} is no UTF-8 text; save the list as UTF-8') from None
