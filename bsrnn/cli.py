@@ -27,7 +27,7 @@ def _separate(a):
     for m in models if a.dry_run else []:
         if m in CATALOGUE and not is_cached(m):
             raise InputError(f'{m} is not on this disk yet; "bsrnn weights {m}" downloads it')
-    targets = [t.strip() for t in a.target.split(',')] if a.target else []
+    targets = [t.strip() for t in a.target.split(',') if t.strip()]
     model = open_model(models, targets[0] if len(targets)==1 else '', pick_device(a.device), a.ema, a.layout,
                        a.weights)
     stereo = recipe_of(models).get('stereo', 'lr') if a.stereo=='auto' else a.stereo
@@ -64,7 +64,8 @@ def _weights(a):
     if a.name: print('\n'.join(shown(p) for p in fetch(a.name, a.target)))
     else:
         for row in catalogue_table().to_dict('records'):
-            print(f'{row["name"]}: {row["targets"]}; {row["MB"]} MB, licence {row["licence"]}'
+            size = 'size not known' if row['MB']=='?' else f'{row["MB"]} MB'
+            print(f'{row["name"]}: {row["targets"]}; {size}, licence {row["licence"]}'
                   f'{", on this disk" if row["cached"]=="yes" else ""}\n    {row["scores"]}')
         print('bsrnn weights NAME downloads; bsrnn separate SONG --model NAME downloads and uses')
 
@@ -75,9 +76,10 @@ def _convert(a):
 def _train(a):
     from bsrnn.experiment import check_params
     from bsrnn.parameters import TRAIN, rules
-    from bsrnn.trainer import train
     given = vars(a)
-    train(check_params({k: given[k] for k in TRAIN}, **rules(TRAIN)))
+    p = check_params({k: given[k] for k in TRAIN}, **rules(TRAIN))
+    from bsrnn.trainer import train                           # seconds, which a wrong word need not wait for
+    train(p)
 
 def _numbers(text):
     "'3,1' is [3., 1.]."
@@ -107,7 +109,9 @@ def _parser():
     for name, (default, rule, meaning) in TRAIN.items():
         given = (dict(action='store_true') if rule is bool else
                  dict(default=default, metavar=name.upper(), type=type(default)))
-        t.add_argument('--'+name.replace('_', '-'), dest=name, help=meaning.replace('%', '%%'), **given)
+        said = '' if rule is bool or default=='' else f' (default: {default})'
+        said = (meaning+said).replace('%', '%%')
+        t.add_argument('--'+name.replace('_', '-'), dest=name, help=said, **given)
     def imported(c):
         c.add_argument('--ema', action='store_true', help='of a checkpoint of others: its averaged weights')
         c.add_argument('--layout', default='', help='of a checkpoint of others: '

@@ -38,12 +38,13 @@ def read_scores(
     try:
         table = pd.read_csv(file, dtype={'track': str, 'target': str, 'note': str},
                             keep_default_na=False, na_values=[''])
-        numbers = table.columns.difference(['track', 'target', 'note'])
-        table[numbers] = table[numbers].apply(pd.to_numeric)
     except (ValueError, pd.errors.ParserError) as e: raise InputError(f'{file} is no table ({e})') from None
     if not {'track', 'target', 'usdr'}<=set(table.columns):
         raise InputError(f'{file} has columns {", ".join(map(str, table.columns))}; '
-                         'expected track, target, usdr and so on')
+                         'expected track, target, usdr and so on, separated by commas')
+    numbers = table.columns.difference(['track', 'target', 'note'])
+    try: table[numbers] = table[numbers].apply(pd.to_numeric)
+    except ValueError as e: raise InputError(f'{file} is no table of scores ({e})') from None
     for column in {'csdr', 'improvement'}-set(table.columns): table[column] = np.nan
     frames = {}
     for path in sorted((file.parent/'tracks').glob('*.json')):
@@ -98,6 +99,7 @@ def worst_stretch(
     seconds=10,  # How long a stretch
 ) -> int:
     "The second at which the worst stretch begins: the lowest mean, at least half of it judged; 0 if none."
+    if seconds<1 or seconds%1: raise InputError(f'seconds is {seconds}; expected a whole number from 1')
     sdr = np.asarray(sdr, float)
     n = min(seconds, len(sdr))
     if n==0: return 0
@@ -117,6 +119,15 @@ class Difference(NamedTuple):
     songs: int     # Songs that both have
     better: int    # Songs in which the first is better
 
+def _scores(table, target, statistic):
+    "Scores of a target by track; `InputError` if there are none of this name, or two for a track."
+    if statistic not in table: raise InputError(f'no "{statistic}" in the table; it has {", ".join(table)}')
+    one = table[table.target==target].set_index('track')[statistic].astype(float).dropna()
+    if one.index.has_duplicates:
+        raise InputError(f'{target} of "{one.index[one.index.duplicated()][0]}" has two rows; '
+                         'expected one for each track and target')
+    return one
+
 def paired(
     a,                # Table of one model, from `score_table`
     b,                # Table of another
@@ -126,7 +137,8 @@ def paired(
     seed=0,           # Seed of the draws
 ) -> Difference:
     "Paired difference of two models over the songs they share, with its 95 % bootstrap interval."
-    one, two = (t[t.target==target].set_index('track')[statistic].astype(float).dropna() for t in (a, b))
+    if draws<1: raise InputError(f'draws is {draws}; expected 1 or more')
+    one, two = (_scores(t, target, statistic) for t in (a, b))
     songs = one.index.intersection(two.index)
     x, y, of = one[songs].to_numpy(), two[songs].to_numpy(), np.median if statistic=='csdr' else np.mean
     if not len(songs): return Difference(np.nan, np.nan, np.nan, 0, 0)
@@ -165,7 +177,7 @@ def plot_difference(
 ):
     "Differences of two models in every song, sorted."
     ax = ax or plt.subplots(figsize=(8, 2.4))[1]
-    one, two = (t[t.target==target].set_index('track')[statistic].astype(float) for t in (a, b))
+    one, two = (_scores(t, target, statistic) for t in (a, b))
     gap = (one-two).dropna().sort_values()
     ax.bar(range(len(gap)), gap, color=np.where(gap>0, 'C0', 'C1'))
     ax.axhline(0, color=INK, linewidth=.8)

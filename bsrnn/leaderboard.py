@@ -68,7 +68,7 @@ BSRNN | MUSDB18-HQ | cSDR | 10.01 9.01 7.22 6.7 8.24 | - | 2022 | 36.7 4 | paper
 BSRNN (semi-sup.) | MUSDB18-HQ | uSDR | 10.47 9.66 7.2 6.33 8.42 | more | 2022 | 36.7 4 | paper
 BSRNN (semi-sup.) | MUSDB18-HQ | cSDR | 10.47 10.15 8.16 7.08 8.97 | more | 2022 | 36.7 4 | paper
 BSRNN, replication | MUSDB18-HQ | cSDR | 9.14 8.07 7.72 5.68 7.65 | - | 2026 | 36.7 4 | magron
-oBSRNN | MUSDB18-HQ | cSDR | 9.81 10.31 9.85 6.31 9.07 | - | 2026 | 41 4 | magron
+oBSRNN | MUSDB18-HQ | cSDR | 9.81 10.31 9.85 6.31 9.07 | - | 2026 | 41.02 4 | magron
 SIMO-BSRNN | MUSDB18-HQ | cSDR | 9.73 10.06 7.8 6.56 8.54 | - | 2024 | - - | simo
 oBSRNN-SIMO | MUSDB18-HQ | cSDR | 10.66 10.98 9.73 7.78 9.79 | - | 2026 | 108.7 1 | magron
 BSRNN crlandsc (label noise) | MDX'23 A | SDR | 6.262 4.831 5.605 3.268 4.992 | - | 2023 | - - | crlandsc
@@ -142,6 +142,7 @@ def comparable(
     statistic='cSDR', # 'cSDR' or 'uSDR'
 ) -> pd.DataFrame:
     "The rows that may stand beside each other: this statistic, MUSDB18's test songs; best first."
+    if statistic not in ('cSDR', 'uSDR'): raise InputError(f'statistic is "{statistic}"; allowed: cSDR, uSDR')
     asked = table[(table.statistic==statistic) & table.data.isin(['MUSDB18-HQ test', 'MUSDB18 test'])]
     return asked.sort_values(['average', 'vocals'], ascending=False)
 
@@ -151,20 +152,24 @@ def plot_board(
     stem='average', # 'average', or the stem that is drawn
     ax=None,        # Axes to draw on; a new figure if None
 ):
-    "Scores by year or by parameters: hollow with more training data, a star where it was measured here."
+    "Scores by year or by parameters: hollow with more songs, grey if not checked, a star if measured here."
+    labels = {'year': 'year', 'parameters': 'parameters of all models for the stems of a row (millions)'}
+    if x not in labels: raise InputError(f'x is "{x}"; allowed: {", ".join(labels)}')
+    if stem not in STEMS: raise InputError(f'stem is "{stem}"; allowed: {", ".join(STEMS)}')
     ax = ax or plt.subplots(figsize=(10, 4.2))[1]
     rows = table.dropna(subset=[x, stem]).sort_values(stem, ascending=False)
     for row in rows.itertuples():
         here = row.how=='measured here'
         ax.plot(getattr(row, x), getattr(row, stem), '*' if here else 'o', markersize=12 if here else 6,
-                color=COLORS['vocals' if here else 'drums'],
+                color=COLORS['vocals'] if here else '.6' if row.source==SOURCES['third'] else COLORS['drums'],
                 markerfacecolor='none' if row.extra_data is True else None)
     if x=='parameters': ax.set_xscale('log')
-    else: ax.set_xticks(sorted({int(v) for v in table[x].dropna()}))
+    else: ax.set_xticks(sorted({int(v) for v in rows[x]}))
     statistic = ', '.join(table.statistic.unique())
-    ax.set(xlabel={'year': 'year', 'parameters': 'parameters of all models for the four stems (millions)'}[x],
-           ylabel=f'{statistic}, {stem} (dB)', title="MUSDB18's test songs; hollow: more training data")
+    ax.set(xlabel=labels[x], ylabel=f'{statistic}, {stem} (dB)',
+           title="MUSDB18's test songs; hollow: more training data; grey: not checked")
     ax.margins(x=.12, y=.12)
+    if x=='year' and len(rows): ax.set_xlim(rows.year.min()-.9, rows.year.max()+.9)
     _name_dots(ax, [(getattr(r, x), getattr(r, stem), r.model) for r in rows.itertuples()])
     return ax
 

@@ -28,6 +28,8 @@ def expand_grid(
     text,  # JSON: {"lr": [1e-3, 3e-3], "target": ["bass"]}, or a list of such
 ) -> list:
     "The combinations as dicts of parameters, each once, the last name fastest; raises `InputError`."
+    if not isinstance(text, str):
+        raise InputError(f'grid is {text!r}; expected JSON as text, such as \'{{"lr": [0.001, 0.003]}}\'')
     try: grids = json.loads(text)
     except ValueError as e:
         raise InputError(f'grid is "{text}", which is no JSON ({e}); '
@@ -147,7 +149,8 @@ def run_sweep(
     options=None, # What each job asks for, submitit's names: {'timeout_min': 600, 'gpus_per_node': 1}
 ) -> pd.DataFrame:
     "Run all combinations without a result yet; a failed one does not stop the others. Returns `sweep_table`."
-    if jobs<1: raise InputError(f'jobs is {jobs}; expected 1 or more')
+    if not isinstance(jobs, int) or jobs<1: raise InputError(f'jobs is {jobs!r}; expected 1 or more')
+    if not Path(notebook).is_file(): raise InputError(f'{notebook} does not exist; expected a notebook')
     folder, todo, running = Path(folder), [], {}
     for params in cells:
         run = _run_of(folder/cell_name(params))

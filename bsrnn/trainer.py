@@ -72,10 +72,17 @@ def _recipe(p, n_tracks, hours, is_demo):
     asked |= dict(accumulate=p.accumulate, patience=p.patience, nonfinite=p.nonfinite)
     if p.remix>=0: asked['remix'] = p.remix
     asked |= dict(loss=p.loss, quantiles=parse_quantiles(p.quantiles, p.loss))
-    if p.steps and not p.minutes: asked['minutes'] = 0
+    if p.steps and not p.minutes: asked['minutes'] = 0  # or the preset's minutes might end it first
     recipe = replace(recipe, **asked)
     if p.sad_lists and recipe.sampling!='sad':
         raise InputError(f'sad_lists is given, but sampling is {recipe.sampling}; give -p sampling sad, too')
+    parts = recipe.accumulate*max(1, p.processes)
+    if recipe.batch%parts:
+        raise InputError(f'a batch of {recipe.batch} cannot be cut into {parts} equal parts (processes times '
+                         f'accumulation); give a batch that is a multiple of {parts}')
+    if recipe.loss!='l1' and recipe.accumulate>1:
+        raise InputError(f'loss is {recipe.loss}, accumulate {recipe.accumulate}: a quantile is that of a '
+                         'whole batch; give accumulate 1, and checkpointing if memory is short')
     return preset, recipe, why
 
 def plan_training(
@@ -83,6 +90,7 @@ def plan_training(
 ) -> Plan:
     "Decide data, recipe and model; makes the demo songs if it needs them. Raises `InputError`."
     table, targets, options = stem_table(p.stems), split_targets(p.target), parse_options(p.options)
+    if p.preset!='auto': preset_config(p.preset, targets, **options).widths    # before it reads songs
     smoke = p.preset=='smoke' and not p.data
     dataset = None if smoke else find_dataset(p.data)
     is_demo = dataset is None
@@ -103,6 +111,7 @@ def plan_training(
     shares = [0. if m%2 and p.demo_share<0 else share for m in range(recipe.members)]
     extra = find_tracks(demo_dataset(), 'train') if share and not is_demo else []
     beginning = open_model(p.init, targets[0] if len(targets)==1 else '') if p.init else None
+    if beginning or p.freeze: start_from(BSRNN(config), beginning, p.freeze)     # would it work?
     return Plan(dataset, is_demo, table, train, valid, test[:p.test_tracks or None], extra, shares, preset,
                 recipe, why, config, targets, beginning)
 
@@ -111,7 +120,8 @@ def describe_plan(
 ) -> str:
     "What will be done, in a few lines."
     recipe, minutes = plan.recipe, sum(t.seconds for t in plan.train)/60
-    ends = [f'{recipe.minutes:g} minutes']*(recipe.minutes>0)+[f'{recipe.steps} steps']*(recipe.steps>0)
+    steps = recipe.members*ceil(recipe.steps/recipe.members)
+    ends = [f'{recipe.minutes:g} minutes']*(recipe.minutes>0)+[f'{steps} step{"s"*(steps!=1)}']*(steps>0)
     held = f'{len(plan.valid)} held out for validation'+(': ' if plan.valid else '')
     lines = [f'data: {shown(plan.dataset)}', f'chosen: {plan.why}',
              f'{len(plan.train)} tracks, {minutes:.1f} minutes of music, to train on; '
@@ -206,23 +216,29 @@ def plot_training(
     folder,  # The run's folder
 ):
     "Learning curves so far: loss on random mixtures, score of the held-out songs. A figure."
+    if not Path(folder).is_dir(): raise InputError(f'{folder} is no run folder')
     folders = sorted(Path(folder).glob('member-*')) or [Path(folder)]
+    live = [[r for r in read_live(f/'live.csv') if r['doing']=='training'] for f in folders]
+    logs = [pd.read_csv(f/'log.csv') if (f/'log.csv').exists() else pd.DataFrame() for f in folders]
+    longest = max([rows[-1]['seconds'] for rows in live if rows]
+                  +[log.seconds.max() for log in logs if len(log)], default=0)
+    unit, name = (60, 'min') if longest>120 else (1, 's')
     fig = Figure(figsize=(10, 2.6), layout='constrained')     # not of pyplot: threads may draw it
     axs, scored = fig.subplots(1, 2), False
-    for m, f in enumerate(folders):
-        live = [r for r in read_live(f/'live.csv') if r['doing']=='training']
-        axs[0].plot([r['seconds']/60 for r in live], [r['loss'] for r in live], lw=.8, alpha=.5, color=f'C{m}')
-        if not (f/'log.csv').exists(): continue
-        log = pd.read_csv(f/'log.csv')
-        axs[0].plot(log.seconds/60, log.loss, marker='.', label=f'model {m+1}', color=f'C{m}')
-        axs[1].plot(log.seconds/60, log.valid_usdr, marker='.', color=f'C{m}')
+    for m, (rows, log) in enumerate(zip(live, logs)):
+        axs[0].plot([r['seconds']/unit for r in rows], [r['loss'] for r in rows],
+                    lw=.8, alpha=.5, color=f'C{m}')
+        if not len(log): continue
+        axs[0].plot(log.seconds/unit, log.loss, marker='.', label=f'model {m+1}', color=f'C{m}')
+        axs[1].plot(log.seconds/unit, log.valid_usdr, marker='.', color=f'C{m}')
         scored |= not log.valid_usdr.isna().all()
         if log.valid_usdr.isna().all() and not scored:
             axs[1].text(.5, .5, 'no track held out', ha='center', transform=axs[1].transAxes)
     if len(folders)>1: axs[0].legend()
-    axs[0].set(xlabel='time (min)', ylabel='training loss')
-    axs[1].set(xlabel='time (min)', ylabel='validation uSDR (dB)')
-    fig.set_label('Left, the loss on random mixtures over minutes; right, the score of the held-out songs.')
+    axs[0].set(xlabel=f'time ({name})', ylabel='training loss')
+    axs[1].set(xlabel=f'time ({name})', ylabel='validation uSDR (dB)')
+    for ax in axs if longest else (): ax.set_xlim(left=0)
+    fig.set_label('Left, the loss on random mixtures over time; right, the score of the held-out songs.')
     return fig
 
 # %% ../nbs/47_trainer.ipynb #47dcf6aa
@@ -249,18 +265,16 @@ def launch(
 ) -> list:
     "Train a run in several processes of this machine; as `train_members`. `InputError` if one is lost."
     folder = Path(folder)
-    env = {**os.environ, 'PYTHONUNBUFFERED': '1',
-           'OMP_NUM_THREADS': os.environ.get('OMP_NUM_THREADS') or
-                              str(max(1, (os.cpu_count() or 1)//processes))}
+    if not (folder/'params.json').is_file(): raise InputError(f'{folder} is no run folder')
+    threads = os.environ.get('OMP_NUM_THREADS') or str(max(1, (os.cpu_count() or 1)//processes))
+    env = {**os.environ, 'PYTHONUNBUFFERED': '1', 'OMP_NUM_THREADS': threads}
     command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node',
-               str(processes),
-               '-m', 'bsrnn.trainer', str(folder)]
+               str(processes), '-m', 'bsrnn.trainer', str(folder)]
     grown = lambda: sum(f.stat().st_size for f in folder.glob('**/log.csv'))
     with open(folder/'processes.txt', 'ab') as errors, _Stop() as stop:
         start, seen, told = errors.tell(), grown(), False
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
-                                 env=env,
-                                 start_new_session=True, preexec_fn=with_parent)
+                                 env=env, start_new_session=True, preexec_fn=with_parent)
         reader = threading.Thread(target=_pass_on, args=(child.stdout, sys.stdout), daemon=True)
         reader.start()
         while child.poll() is None:
@@ -271,8 +285,9 @@ def launch(
     if child.returncode==0: return json.loads((folder/'training.json').read_text())
     with open(folder/'processes.txt', 'rb') as f: f.seek(start); said = f.read().decode(errors='replace')
     reasons = re.findall(r'^bsrnn: (.*)$', said, re.M)
-    if told or reasons and reasons[-1].startswith('stopped by'): raise Stopped(reasons[-1] if reasons else f'stopped by {stop.heard}; '
-                           'the same again with resume goes on')
+    if told or reasons and reasons[-1].startswith('stopped by'):
+        raise Stopped(reasons[-1] if reasons else
+                      f'stopped by {stop.heard}; the same again with resume goes on')
     raise InputError(reasons[-1] if reasons else
                      f'a training process was lost; what they said is in {shown(folder/"processes.txt")}. '
                      'The last checkpoint stands: the same again with resume goes on from there')
@@ -323,9 +338,10 @@ class EnergyMeter:
         try: self.nvml = ctypes.CDLL('libnvidia-ml.so.1')
         except OSError: return
         if self.nvml.nvmlInit_v2(): return
-        for n in range(torch.cuda.device_count()):
-            gpu = ctypes.c_void_p()
-            if not self.nvml.nvmlDeviceGetHandleByIndex_v2(n, ctypes.byref(gpu)): self.gpus.append(gpu)
+        for n in range(torch.cuda.device_count()):          # NVML counts all of them, CUDA those it may see
+            gpu, uuid = ctypes.c_void_p(), f'GPU-{torch.cuda.get_device_properties(n).uuid}'
+            if self.nvml.nvmlDeviceGetHandleByUUID(uuid.encode(), ctypes.byref(gpu)): continue
+            self.gpus.append(gpu)
 
     def _look(self):
         now = self._read()
