@@ -34,6 +34,11 @@ def ideal_mask(
     return (sums(product)/(sums(power(X))+1e-20)).repeat_interleave(torch.tensor(widths), -2)
 
 # %% ../nbs/38_ceilings.ipynb #761cde43
+def _check_shapes(references, mixture):
+    if references.ndim!=3 or references.shape[1:]!=mixture.shape:
+        raise ValueError(f'references {tuple(references.shape)}, mixture {tuple(mixture.shape)}; expected '
+                         '(s c l) and (c l), with the same channels and length')
+
 def _masked(x, c, kinds, n_fft, hop, widths):
     "Of mixture, references in a row (b c' l): each reference, its estimates by ideal masks (b s*(1+k) c l)."
     mixture, *references = x.split(c, 1)
@@ -50,13 +55,17 @@ def oracle(
     n_fft=2048,   # STFT length, samples
     hop=512,      # STFT hop, samples
     widths=(),    # For 'band_icm': bins in each band
-    segment=10.,  # Length of a segment, s at 44.1 kHz
+    segment=10.,  # Length of a segment, s
+    rate=44100,   # Sample rate, Hz
 ) -> dict:
     "Estimates (s c l) by ideal masks, for each kind of mask."
+    _check_shapes(references, mixture)
+    kinds, n = [kinds] if isinstance(kinds, str) else list(kinds), int(segment*rate)
+    if n<=4*n_fft:
+        raise ValueError(f'segment is {segment:g} s; expected more than the overlap, {4*n_fft/rate:.2f} s')
     f = lambda x: _masked(x, len(mixture), kinds, n_fft, hop, widths)
     with torch.inference_mode():
-        Y = overlap_add(f, torch.cat([mixture, *references]), int(segment*44100),
-                        int(segment*44100)-4*n_fft, batch=1)
+        Y = overlap_add(f, torch.cat([mixture, *references]), n, n-4*n_fft, batch=1)
     return {k: Y[i+1::len(kinds)+1] for i, k in enumerate(kinds)}
 
 # %% ../nbs/38_ceilings.ipynb #01b5e510
@@ -69,10 +78,11 @@ def ceilings(
     hop=512,     # STFT hop, samples
     widths=(),   # For 'band_icm': bins in each band
 ) -> dict:
-    "uSDR that ideal masks reach, dB: target -> kind -> score; NaN for a silent target."
+    "uSDR that ideal masks reach, dB: target -> kind -> score; NaN for a silent target, or no blocks."
     kinds, sizes = kinds or [k for k in MASKS if widths or k!='band_icm'], {}
     def rows():
         for mixture, references in blocks:
+            _check_shapes(references, mixture)
             sizes['c'] = len(mixture)
             yield torch.cat([mixture, *references])
     f = lambda x: _masked(x, sizes['c'], kinds, n_fft, hop, widths)

@@ -14,6 +14,13 @@ import torch
 from torchaudio.functional import amplitude_to_DB
 
 # %% ../nbs/37_metrics.ipynb #96fe7d23
+def _pair(reference, estimate):
+    "Both as float32; ValueError if they cannot be compared."
+    if reference.ndim!=2 or reference.shape!=estimate.shape or reference.shape[1]<4096:
+        raise ValueError(f'reference {tuple(reference.shape)} and estimate {tuple(estimate.shape)}; expected '
+                         'the same channels and length, both (c l), at least 4096 samples')
+    return [torch.as_tensor(x).float() for x in (reference, estimate)]
+
 def _magnitude(x, n_fft, hop, window=None, pad='reflect'):
     "Magnitudes (f t) of one channel."
     with warnings.catch_warnings():
@@ -26,7 +33,7 @@ def l1_freq(
 ) -> float:
     "Likeness of magnitude spectrograms, 0 to 100 (MVSEP's `l1_freq`)."
     gaps = [(_magnitude(r, 2048, 1024)-_magnitude(e, 2048, 1024)).abs().mean()
-            for r, e in zip(reference, estimate)]
+            for r, e in zip(*_pair(reference, estimate))]
     return 100/(1+10*float(sum(gaps))/len(gaps))
 
 # %% ../nbs/37_metrics.ipynb #9390d165
@@ -44,8 +51,10 @@ def bleedless_fullness(
     estimate,    # Estimated waveform (c l)
     rate=44100,  # Sample rate, Hz
 ) -> tuple:
-    "(bleedless, fullness), each 0 to 100: how little is too loud, how little is too quiet (as in MVSEP)."
-    gap = _mel_db(estimate, rate)-_mel_db(reference, rate)
+    "(bleedless, fullness), 0 to 100: how little is too loud, how little too quiet (MVSEP); NaN: a NaN in it."
+    R, E = (_mel_db(x, rate) for x in _pair(reference, estimate))
+    gap = E-R
+    if not gap.isfinite().all(): return math.nan, math.nan         # a cell that is no number has no sign
     above, below = gap[gap>0], -gap[gap<0]
     return tuple(100/(1+(float(part.mean()) if part.numel() else 0.)) for part in (above, below))
 
@@ -55,12 +64,12 @@ def mrstft(
     estimate,    # Estimated waveform (c l)
     rate=44100,  # Sample rate, Hz
 ) -> float:
-    "Likeness of A-weighted mel spectrograms at 3 sizes, 0 to 100 (MSST `aura_mrstft`); NaN: silent estimate."
+    "Likeness of A-weighted mel spectrograms at 3 sizes, 0 to 100 (MSST `aura_mrstft`); NaN: a NaN in it."
     from auraloss.freq import MultiResolutionSTFTLoss
     loss = MultiResolutionSTFTLoss(fft_sizes=[1024, 2048, 4096], hop_sizes=[256, 512, 1024],
                                    win_lengths=[1024, 2048, 4096],
                                    scale='mel', n_bins=128, sample_rate=rate, perceptual_weighting=True)
-    with torch.no_grad(): value = float(loss(reference[None].float(), estimate[None].float()))
+    with torch.no_grad(): value = float(loss(*(x[None] for x in _pair(reference, estimate))))
     return 100/(1+10*value) if math.isfinite(value) else math.nan
 
 # %% ../nbs/37_metrics.ipynb #491025eb
@@ -71,7 +80,6 @@ def spectral_scores(
 ) -> dict:
     "L1, bleedless, fullness and multi-resolution STFT score of an estimate; all NaN under 4096 samples."
     names = ['l1_freq', 'bleedless', 'fullness', 'mrstft']
-    if reference.shape[1]<4096: return dict.fromkeys(names, math.nan)
-    reference, estimate = reference.float(), estimate.float()
+    if reference.shape==estimate.shape and reference.shape[-1]<4096: return dict.fromkeys(names, math.nan)
     return dict(zip(names, (l1_freq(reference, estimate), *bleedless_fullness(reference, estimate, rate),
                             mrstft(reference, estimate, rate))))

@@ -41,6 +41,9 @@ def kind_of(
     db=30.,   # How far below the mixture a part must be to count as not there
 ) -> str:
     "What the mixture is: 'residual' (no target in it), 'target' (nothing else), or 'pseudo' (both)."
+    if mixture.shape!=target.shape:
+        raise ValueError(f'mixture {tuple(mixture.shape)}, target {tuple(target.shape)}; '
+                         'expected the same (c l)')
     if db_above(mixture, target)>db: return 'residual'
     return 'target' if db_above(mixture, mixture-target)>db else 'pseudo'
 
@@ -127,6 +130,7 @@ def label_songs(
     progress=True,  # Show a bar?
 ) -> dict:
     "Label songs, but for those that are done; returns those left out and why. `InputError` if all are."
+    if not songs: raise InputError('there are no songs to learn from; expected audio files')
     chunk, why = round(seconds*separator.rate/10), {}
     cut = lambda t: (t.mixture(a, min(10*chunk, t.frames-a)) for a in range(0, t.frames, 10*chunk))
     curves = {t.name: _curve(cut(t), chunk)[0] for t in held_out}
@@ -144,7 +148,7 @@ def label_songs(
         except (InputError, OSError) as e: why[str(song)] = str(e)
     if len(why)==len(songs):
         raise InputError(f'none of {len(songs)} songs can be learnt from; the first: '
-                         f'{next(iter(why.values()), "")}')
+                         f'{next(iter(why.values()))}')
     return why
 
 def pool_table(
@@ -196,6 +200,10 @@ def pool_mixer(
     progress=True,  # Show bars?
 ) -> Mixer:
     "Examples of one target and one residual, from labelled and unlabelled songs."
+    if not any(t.has(target) for t in train):
+        raise InputError(f'no labelled track has "{target}"; '
+                         f'they have {", ".join(sorted({k for t in train for k in t.stems})) or "no stems"}')
+    if not share<=1: raise InputError(f'share is {share}; expected 0 to 1, or -1')
     pairs, pool = [as_pair(t, target) for t in train], []
     if recipe.sampling=='sad':
         reports = inspect_tracks(pairs, Path(folder).parent/'reports', progress=progress)
