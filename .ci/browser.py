@@ -106,7 +106,7 @@ class Page:
 
     def players(self): return self.page.locator('.bsrnn-player')
 
-    def widgets(self): return self.page.locator('.jp-OutputArea-output:has(.jupyter-widgets)')
+    def widgets(self): return self.page.locator('.jp-OutputArea-output:has(.jupyter-widgets, .bsrnn-player)')
 
     def shoot(self, name, shots):
         "Pictures of every widget, light and dark."
