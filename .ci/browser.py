@@ -21,9 +21,10 @@ def lab(folder, notebook=False):
     "A JupyterLab, or a Notebook 7, over `folder`; yields its address."
     with socket.socket() as s: s.bind(('127.0.0.1', 0)); port = s.getsockname()[1]
     log = open(folder/'lab.log', 'w')
-    settings = folder/'.settings'/'@jupyterlab'/'notebook-extension'/'tracker.jupyterlab-settings'
-    settings.parent.mkdir(parents=True)
-    settings.write_text('{"windowingMode": "none"}')          # cells that are scrolled away stay in the page
+    for extension, text in {'notebook-extension/tracker': '{"windowingMode": "none"}',   # cells stay in the page
+                            'apputils-extension/notification': '{"fetchNews": "false"}'}.items():
+        settings = folder/'.settings'/'@jupyterlab'/f'{extension}.jupyterlab-settings'
+        settings.parent.mkdir(parents=True); settings.write_text(text)
     command = [sys.executable, '-m', 'notebook' if notebook else 'jupyterlab', '--no-browser', '--ip=127.0.0.1', f'--port={port}', '--port-retries=0', '--allow-root',
                '--IdentityProvider.token=', '--ServerApp.password=', f'--ServerApp.root_dir={folder}', '--expose-app-in-browser',
                '--JupyterNotebookApp.news_url=None' if notebook else '--LabApp.news_url=None']

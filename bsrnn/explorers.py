@@ -205,7 +205,7 @@ export default {
       c.globalAlpha = .8
       for (let db = -20; db > floor; db -= 20) c.fillText(db + ' dB', 4, y(db) - 4)
       for (const hz of [50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000]) if (hz < top())
-        c.fillText(NAMES(hz), x(hz) - 24, H - 8)
+        c.fillText(NAMES(hz), Math.min(x(hz) - 24, W - 72), H - 8)
       for (const curve of get('curves')) {
         c.globalAlpha = 1; c.strokeStyle = curve.color; c.lineWidth = 3; c.beginPath()
         curve.db.forEach((db, n) => c.lineTo(n/(curve.db.length - 1)*W, y(db)))

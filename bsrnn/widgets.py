@@ -154,15 +154,16 @@ function player(el, {sounds, seconds, rate, piece, load, state, changed = () => 
     const label = s.silent ? make('span', row, {textContent: s.name})
       : button(row, s.name, 'hear only ' + s.name + ' (' + (n + 1) + ')', () => only(n))
     label.className = 'name'; label.style.borderColor = s.color
+    const knobs = make('span', row, {className: 'knobs'})
     let mute, solo, volume
     if (!s.silent) {
       const press = list => () => { state[list] = flip(state[list], s.name); mixed() }
-      mute = button(row, 'M', 'mute ' + s.name, press('muted'))
-      solo = button(row, 'S', 'solo ' + s.name, press('solo'))
-      volume = make('input', row, {type: 'range', min: 0, max: 1.5, step: .01,
+      mute = button(knobs, 'M', 'mute ' + s.name, press('muted'))
+      solo = button(knobs, 'S', 'solo ' + s.name, press('solo'))
+      volume = make('input', knobs, {type: 'range', min: 0, max: 1.5, step: .01,
         value: state.volumes[s.name], title: 'volume of ' + s.name, ariaLabel: 'volume of ' + s.name})
       volume.oninput = () => { state.volumes = {...state.volumes, [s.name]: +volume.value}; mixed() }
-    } else make('span', row, {className: 'silent'})
+    }
     const canvas = make('canvas', row, {width: W, height: H, tabIndex: 0, role: 'slider',
       ariaLabel: 'position in ' + s.name, ariaValueMin: 0, ariaValueMax: seconds.toFixed(1)})
     canvas.style.height = height + 'px'
@@ -309,14 +310,14 @@ _CSS = '''
   min-width: 2.2em; padding: 3px 6px; cursor: pointer; font: inherit }
 .bsrnn-player button[aria-pressed=true] { background: #797979; color: white }
 .bsrnn-player button:disabled { opacity: .4; cursor: default }
-.bsrnn-player .name { width: 9em; text-align: left; border: 1px solid; border-left-width: 5px; overflow: hidden;
-  text-overflow: ellipsis; white-space: nowrap; flex: none; box-sizing: border-box; padding: 3px 6px }
-.bsrnn-player input[type=range], .bsrnn-player .silent { width: 5.5em; flex: none }
-.bsrnn-player .silent { width: calc(9.9em + 8px) }
+.bsrnn-player .name { width: 11em; text-align: left; border: 1px solid; border-left-width: 5px;
+  overflow: hidden; text-overflow: ellipsis; white-space: nowrap; flex: none; box-sizing: border-box; padding: 3px 6px }
+.bsrnn-player .knobs { display: flex; align-items: center; gap: 4px; width: 11em; flex: none }
+.bsrnn-player input[type=range] { flex: 1; min-width: 0; margin: 0 }
 .bsrnn-player canvas { flex: 1; min-width: 6em; width: 6em; cursor: pointer;
   background: #79797918; border-radius: 3px; touch-action: none }
 .bsrnn-player :focus-visible { outline: 2px solid #56B4E9; outline-offset: 1px }
-@media (max-width: 600px) { .bsrnn-player .sound { flex-wrap: wrap } .bsrnn-player .silent { display: none }
+@media (max-width: 600px) { .bsrnn-player .sound { flex-wrap: wrap } .bsrnn-player .knobs:empty { display: none }
   .bsrnn-player canvas { flex-basis: 100% } .bsrnn-player .hint { display: none } }
 '''
 
