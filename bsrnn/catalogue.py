@@ -241,7 +241,7 @@ def download(
     if not str(path) or Path(path).is_dir():
         raise InputError(f'path is "{path}", a folder; expected the name of the file to write')
     path = Path(path)
-    if not re.fullmatch(r'((md5|sha256):[0-9a-fA-F]+)?', checksum):
+    if not re.fullmatch(r'((md5|sha256):[0-9a-fA-F]+)?', str(checksum)):
         raise InputError(f'checksum "{checksum}": expected md5:... or sha256:...')
     with _alone(path): _get(url, path, checksum, size, progress)
     return path

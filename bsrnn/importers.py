@@ -63,8 +63,8 @@ def read_checkpoint(
         raise InputError(f'expected the path of a checkpoint, got {path!r}')
     if not Path(path).is_file(): raise InputError(f'{path} does not exist, or is no file')
     if Path(path).suffix=='.safetensors':
-        raise InputError(f'{path} is no checkpoint of PyTorch, but a safetensors file; load_model opens those '
-                         'of ours')
+        raise InputError(f'{path} is no checkpoint of PyTorch, but a safetensors file; load_model opens '
+                         'those of ours')
     try: names = get_unsafe_globals_in_checkpoint(path)
     # the format before 2020 cannot be listed: torch's own list only
     except ValueError: names = []

@@ -220,6 +220,8 @@ class BSRNN(nn.Module):
         config=None,  # `BSRNNConfig`; the paper's vocals model if None
     ):
         super().__init__()
+        if not isinstance(config, BSRNNConfig|None):
+            raise ValueError(f'config is {config!r}; expected a BSRNNConfig, such as preset_config makes')
         self.config = c = config or BSRNNConfig()
         widths, together, self.provenance = c.widths, 2 if c.stereo=='joint' else 1, {}
         self.split = BandSplit(widths, c.n_feats, together, c.frames, c.eps)
@@ -372,9 +374,9 @@ def n_macs(
     channels=2, # Channels of the mixture
 ) -> int:
     "Multiplications of the network for 1 s of audio (transforms excluded), counted by torch, not computed."
-    frames = config.frames or round(config.rate/config.hop)
     with torch.device('meta'), torch.no_grad(), FlopCounterMode(display=False) as count:
         net = BSRNN(config)
+        frames = config.frames or round(config.rate/config.hop)
         for rnn in (m for m in net.modules() if isinstance(m, nn.RNNBase)): _one_step(rnn)
         net.masks(torch.empty(1, channels, config.n_fft//2+1, frames, dtype=torch.complex64))
     return round(count.get_total_flops()/2/frames*config.rate/config.hop)
