@@ -77,7 +77,8 @@ class SadExplorer(ipywidgets.VBox):
         floor = round(float(level_of(1e-3, self.chunk)))                       # the paper's
         self.floor = ipywidgets.FloatSlider(floor, min=-100, max=-10, step=1, description='floor (dBFS)',
                                             readout_format='.0f', **slider)
-        self.quantile = ipywidgets.FloatSlider(.15, min=0, max=.95, step=.05, description='quantile', **slider)
+        self.quantile = ipywidgets.FloatSlider(.15, min=0, max=.95, step=.05, description='quantile',
+                                               **slider)
         self.said, self.drawn, self.segments, self.kept = ipywidgets.HTML(), ipywidgets.HTML(), [], 0.
         self.player = StemPlayer({self.name: self.sound, f'{self.name}, kept': self.sound,
                                   f'{self.name}, left out': self.sound}, rate)
@@ -109,9 +110,11 @@ class SadExplorer(ipywidgets.VBox):
     def _draw(self, levels, quantile):
         seconds = self.chunk/self.sound.rate
         with plt.ioff(): fig, ax = plt.subplots(figsize=(7.5, 1.9), layout='constrained')
-        ax.step(np.arange(len(levels)+1)*seconds, [*levels, levels[-1]], where='post', color=stem_color(self.name))
+        ax.step(np.arange(len(levels)+1)*seconds, [*levels, levels[-1]], where='post',
+                color=stem_color(self.name))
         ax.axhline(self.floor.value, color=INK, ls=':', label=f'floor {self.floor.value:.0f} dBFS')
-        ax.axhline(quantile, color='C5', ls='--', label=f'{self.quantile.value:.0%} quantile {quantile:.0f} dBFS')
+        ax.axhline(quantile, color='C5', ls='--',
+                   label=f'{self.quantile.value:.0%} quantile {quantile:.0f} dBFS')
         ax.legend(loc='lower right', ncols=2, fontsize='small')
         ax.set(xlabel='time (s)', ylabel='level (dBFS)', xlim=(0, len(levels)*seconds), ylim=(-125, 0))
         fig.set_label(f'Level of the chunks over time; {self.said.value}.')
@@ -165,7 +168,9 @@ export default {
       if (edges.includes(b) || b < 1 || b >= get('bins')) return
       edges = [...edges, b].sort((a, b) => a - b); chosen = edges.indexOf(b); keep(-1)
     }
-    const remove = i => { if (i >= 0) { edges.splice(i, 1); chosen = Math.min(i, edges.length - 1); keep(-1) } }
+    const remove = i => {
+      if (i >= 0) { edges.splice(i, 1); chosen = Math.min(i, edges.length - 1); keep(-1) }
+    }
     canvas.onpointerdown = e => {
       dragged = near(at(e)); canvas.setPointerCapture(e.pointerId)
       if (dragged >= 0) chosen = dragged
@@ -331,7 +336,8 @@ class BandExplorer(ipywidgets.VBox):
     def levels(self) -> dict:
         "Share of each stem's energy in every band, dB."
         split = lambda p: np.add.reduceat(p, [0, *self.plot.edges])
-        return {k: 10*np.log10(np.maximum(split(p)/max(p.sum(), 1e-20), 1e-12)) for k, p in self.power.items()}
+        return {k: 10*np.log10(np.maximum(split(p)/max(p.sum(), 1e-20), 1e-12))
+                for k, p in self.power.items()}
 
     def _power(self, sound):
         "Energy in each bin, over the whole sound."
@@ -349,7 +355,8 @@ class BandExplorer(ipywidgets.VBox):
                 for k, p in self.power.items()]
 
     def _chosen(self, change):
-        if change.new!='edited' and band_widths(change.new, self.n_fft, self.rate)!=self.widths: self.use(change.new)
+        if change.new=='edited': return
+        if band_widths(change.new, self.n_fft, self.rate)!=self.widths: self.use(change.new)
 
     def _edited(self, _=None):
         named = [k for k in TABLES if band_widths(k, self.n_fft, self.rate)==self.widths]
@@ -377,12 +384,14 @@ class BandExplorer(ipywidgets.VBox):
         head = ''.join(cell(escape(t), 'th') for t in ('band', 'Hz', 'bins', 'parameters', *self.sounds))
         rows = ''.join(
             f'<tr style="{"font-weight:bold;background:#79797940" if r["band"]==self.plot.band else ""}">'
-            +''.join(map(cell, (r['band'], f'{r["low"]:.0f} to {r["high"]:.0f}', r['bins'], f'{r["parameters"]:,}',
-                                *(f'{r[k]:.1f}' for k in self.sounds))))+'</tr>' for r in self.table())
+            +''.join(map(cell, (r['band'], f'{r["low"]:.0f} to {r["high"]:.0f}', r['bins'],
+                                f'{r["parameters"]:,}', *(f'{r[k]:.1f}' for k in self.sounds))))
+            +'</tr>' for r in self.table())
         self.listed.value = ('<div style="max-height:14em;overflow:auto" tabindex="0" role="region" '
                              'aria-label="bands"><table style="font-size:12px">'
                              f'<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
-                             '<div style="font-size:11px">of a stem: level of the band below the whole, dB</div>')
+                             '<div style="font-size:11px">of a stem: level of the band below the whole, dB'
+                             '</div>')
 
     def _draw(self):
         with plt.ioff(): fig, ax = plt.subplots(figsize=(8, 2.6), layout='constrained')
@@ -393,7 +402,8 @@ class BandExplorer(ipywidgets.VBox):
         ax.set(xscale='log', xlim=(LOWEST, self.rate/2), ylim=(-90, 3), xlabel='frequency (Hz)',
                ylabel='dB below its loudest')
         ax.legend(ncols=len(self.sounds), fontsize='small')
-        fig.set_label(f'Spectra of {", ".join(self.sounds)} over bands that are shaded in turns; {self.said.value}.')
+        fig.set_label(f'Spectra of {", ".join(self.sounds)} over bands that are shaded in turns; '
+                      f'{self.said.value}.')
         plt.close(fig)
         return _picture(fig)
 
@@ -405,7 +415,7 @@ class BandExplorer(ipywidgets.VBox):
 
 # %% ../nbs/52_explorers.ipynb #4b159387
 class MaskExplorer(ipywidgets.VBox):
-    "Mixture, mask, estimate, reference and difference, all in view; hear any of them, whole or one band alone."
+    "Mixture, mask, estimate, reference and difference in view; hear any of them, whole or a band alone."
     def __init__(self,
         mixture,       # Waveform (c l)
         estimate,      # Waveform (c l)
@@ -417,19 +427,21 @@ class MaskExplorer(ipywidgets.VBox):
         hop=512,       # STFT hop, samples
     ):
         sounds = {'mixture': mixture, f'{target} estimate'.strip(): estimate}
-        if reference is not None: sounds |= {f'{target} reference'.strip(): reference, 'difference': estimate-reference}
+        if reference is not None:
+            sounds |= {f'{target} reference'.strip(): reference, 'difference': estimate-reference}
         sounds = {k: torch.as_tensor(x).detach().float().cpu() for k, x in sounds.items()}
         shapes = {k: tuple(x.shape) for k, x in sounds.items()}
         if len(set(shapes.values()))>1 or len(shapes['mixture'])!=2:
-            raise InputError('expected waveforms (c l) of one shape; got '+', '.join(f'{k} {s}' for k, s in shapes.items()))
+            raise InputError('expected waveforms (c l) of one shape; got '
+                             +', '.join(f'{k} {s}' for k, s in shapes.items()))
         self.n_fft, self.hop, self.rate = n_fft, hop, rate
         self.widths = band_widths(widths, n_fft, rate)
         self.edges = [0, *(int(e) for e in np.cumsum(self.widths))]
         self.sounds = {k: Sound(k, x, rate) for k, x in sounds.items()}
         self.mask = self._mask(mixture, estimate)
         first, *others = self.sounds.items()
-        self.player = StemPlayer(dict([first, ('mask', Picture(self._seen(), 'gray')), *others]), rate, view='spectra',
-                                 edges=np.array(self.edges)*rate/n_fft, height=84)
+        rows = dict([first, ('mask', Picture(self._seen(), 'gray')), *others])
+        self.player = StemPlayer(rows, rate, view='spectra', edges=np.array(self.edges)*rate/n_fft, height=84)
         self.player.solo = [list(self.sounds)[1]]
         self.said = ipywidgets.HTML()
         self.player.observe(self._picked, 'band')
@@ -438,7 +450,8 @@ class MaskExplorer(ipywidgets.VBox):
 
     def _mask(self, mixture, estimate):
         "Size of the mask (f t), 0 where the mixture is silent; mean over the channels' energies."
-        S, X = (stft(torch.as_tensor(x), self.n_fft, self.hop).abs().square().sum(0).sqrt() for x in (estimate, mixture))
+        size = lambda x: stft(torch.as_tensor(x), self.n_fft, self.hop).abs().square().sum(0).sqrt()
+        S, X = size(estimate), size(mixture)
         return (S/X.clamp(min=1e-4*float(X.max())+1e-12)).numpy()
 
     def _seen(self):
@@ -466,7 +479,8 @@ class MaskExplorer(ipywidgets.VBox):
         k = self.player.band
         self.player.swap({n: self._alone(s, k) for n, s in self.sounds.items()})
         a, b = (e*self.rate/self.n_fft for e in (self.edges[k:k+2] if k>=0 else (0, len(self.mask)-1)))
-        self.said.value = (f'{"all bands" if k<0 else f"band {k} of {len(self.widths)}"}, {a:.0f} to {b:.0f} Hz'
+        which = 'all bands' if k<0 else f'band {k} of {len(self.widths)}'
+        self.said.value = (f'{which}, {a:.0f} to {b:.0f} Hz'
                            +(f': uSDR {self.score(k):.1f} dB' if 'difference' in self.sounds else ''))
 
     def __repr__(self): return f'MaskExplorer({self.said.value})'

@@ -51,7 +51,7 @@ def _last_words(path):
     return lines[-1].removeprefix('bsrnn: ') if lines else ''
 
 class TrainingView(ipywidgets.VBox):
-    "A training run, seen from beside it: curves, speed, the latest excerpt; a button that stops it at a step."
+    "A training run, seen from beside it: curves, speed, latest excerpt; a button that stops it at a step."
     def __init__(self,
         run,           # The run's folder, or a `Run`
         process=None,  # The process that trains, if it is ours
@@ -62,7 +62,8 @@ class TrainingView(ipywidgets.VBox):
         self.bar = ipywidgets.FloatProgress(min=0, max=1, layout=ipywidgets.Layout(width='60%'))
         self.stopping = ipywidgets.Button(description='stop and save', icon='stop',
                                           tooltip='end after the step it is in; nothing is lost')
-        self.going = ipywidgets.Button(description='go on', icon='play', tooltip='take the run up where it stopped')
+        self.going = ipywidgets.Button(description='go on', icon='play',
+                                       tooltip='take the run up where it stopped')
         self.stopping.on_click(lambda _: self.stop()); self.going.on_click(lambda _: self.go_on())
         self.player, self._drawn, self._cost, self._heard, self._ended = None, 0, 0., None, threading.Event()
         self._before = 0                                     # lines of live.csv when our process began
@@ -100,7 +101,7 @@ class TrainingView(ipywidgets.VBox):
         "See what there is to see."
         rows, state = self.rows, self.state
         recipe = self.run.record.get('facts', {}).get('recipe', {})
-        budget, steps, n = 60*recipe.get('minutes', 0), recipe.get('steps', 0), max(1, recipe.get('members', 1))
+        budget, steps = 60*recipe.get('minutes', 0), recipe.get('steps', 0)
         per = [read_live(f/'live.csv') for f in self._folders()]
         seconds, step = (sum(r[-1][k] for r in per if r) for k in ('seconds', 'step'))
         share = max(seconds/budget if budget else 0, step/steps if steps else 0)
@@ -110,11 +111,13 @@ class TrainingView(ipywidgets.VBox):
         if rows:
             r = rows[-1]
             says += [f'step {step:,}', f'{_clock(seconds)}'+(f', {_clock(left)} left' if left else ''),
-                     f'loss {r["loss"]:.3f}', f'learning rate {r["lr"]:.2g}', f'{r["examples_per_second"]:.1f} examples/s']
+                     f'loss {r["loss"]:.3f}', f'learning rate {r["lr"]:.2g}',
+                     f'{r["examples_per_second"]:.1f} examples/s']
         scores = self._scores().valid_usdr.dropna()
         if len(scores): says += [f'uSDR {scores.iloc[-1]:.2f} dB, best {scores.max():.2f}']
         if state=='failed': says += [html.escape(_last_words(self.run.folder/'output.txt'))]
-        if state=='finished': says += [html.escape(str(self.run.result.get('summary', '')).replace('\n', '; '))]
+        if state=='finished':
+            says += [html.escape(str(self.run.result.get('summary', '')).replace('\n', '; '))]
         self.said.value = ' · '.join(says)
         self.stopping.disabled = state not in ('training', 'validating')
         self.going.disabled = state!='stopped' or not self.run.params
@@ -131,11 +134,14 @@ class TrainingView(ipywidgets.VBox):
         "Offer the latest excerpt: a new one replaces the old one while it plays."
         files = {f.stem: f for f in self._folders()[-1].glob('excerpt/[!.]*.flac')}
         target = next((k for k in files if f'true {k}' in files), None)
-        if 'mixture' not in files or target is None or (when := files[target].stat().st_mtime)==self._heard: return
-        sounds = {f'{target}, estimated': files[target], f'{target}, true': files[f'true {target}'], 'mixture': files['mixture']}
-        sounds = {k: read(f)[0] for k, f in sounds.items()}                    # files are replaced as we listen
+        if 'mixture' not in files or target is None: return
+        if (when := files[target].stat().st_mtime)==self._heard: return
+        sounds = {f'{target}, estimated': files[target], f'{target}, true': files[f'true {target}'],
+                  'mixture': files['mixture']}
+        sounds = {k: read(f)[0] for k, f in sounds.items()}                  # files are replaced as we listen
         rate = info(files[target]).rate
-        if self.player is None or self.player.rate!=rate or list(sounds)!=[r['name'] for r in self.player.sounds]:
+        shown_now = self.player and (self.player.rate, [r['name'] for r in self.player.sounds])
+        if shown_now!=(rate, list(sounds)):
             self.player = StemPlayer(sounds, rate)
             self.player.solo = [next(iter(sounds))]
             self.children = [*self.children[:3], self.player]
@@ -160,7 +166,8 @@ class TrainingView(ipywidgets.VBox):
 
     def go_on(self):
         "Take a stopped run up again, in a process of its own."
-        if self.state!='stopped': raise InputError(f'{self.run!r} is {self.state}; only a stopped run goes on')
+        if self.state!='stopped':
+            raise InputError(f'{self.run!r} is {self.state}; only a stopped run goes on')
         self._before = len(self.rows)
         self.process = _start({**self.run.params, 'resume': True}, self.run.folder)
         self.look()
@@ -183,7 +190,8 @@ class TrainingView(ipywidgets.VBox):
     def __repr__(self): return f'TrainingView({self.run.folder.name}, {self.state})'
 
     def _repr_mimebundle_(self, **kwargs):
-        page = f'<div>{self.said.value}</div>{self.curves.value}{self.player.page().data if self.player else ""}'
+        heard = self.player.page().data if self.player else ''
+        page = f'<div>{self.said.value}</div>{self.curves.value}{heard}'
         return with_page(super()._repr_mimebundle_(**kwargs), page)
 
 def _start(params, folder, env=()):
@@ -194,8 +202,9 @@ def _start(params, folder, env=()):
         if rule is bool: words += [flag]*bool(value)
         elif value!=default: words += [f'{flag}={value}']
     with open(Path(folder)/'output.txt', 'ab') as out:
-        return subprocess.Popen([sys.executable, '-m', 'bsrnn.cli', 'train', *words], stdin=subprocess.DEVNULL, stdout=out,
-                                stderr=out, start_new_session=True, env={**os.environ, **dict(env)})
+        return subprocess.Popen([sys.executable, '-m', 'bsrnn.cli', 'train', *words],
+                                stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
+                                env={**os.environ, **dict(env)})
 
 def start_training(
     **params  # Parameters of `nbs/train.ipynb` and `bsrnn train`, such as target='bass', minutes=2
@@ -211,7 +220,7 @@ def start_training(
 def watch_training(
     run  # A `Run`, about to train in this kernel
 ) -> callable:  # To be called after each look at the held-out songs
-    "Show a training that this kernel does: the view if somebody is there to press its button, else a picture."
+    "Show a training that this kernel does: the view if somebody is there to press a button, else a picture."
     if somebody_there():
         display(TrainingView(run))
         return lambda: None                                                    # the view looks for itself
@@ -289,7 +298,8 @@ export default {
     const make = (kind, more) => Object.assign(el.appendChild(document.createElement(kind)), more)
     el.classList.add('bsrnn-drop')
     const area = make('div', {className: 'area', tabIndex: 0, role: 'button'})
-    const input = make('input', {type: 'file', hidden: true, accept: 'audio/*,video/*,' + model.get('accept').join()})
+    const accept = 'audio/*,video/*,' + model.get('accept').join()
+    const input = make('input', {type: 'file', hidden: true, accept})
     let file = null, saving = null
     const write = () => { area.textContent = model.get('said'); area.ariaLabel = model.get('said') }
     const begin = f => { if (f) { file = f; model.send({begin: f.name, size: f.size}) } }
@@ -309,7 +319,9 @@ export default {
         if (bytes) model.send({at: m.next}, undefined, [bytes])
         else { model.send({lost: true}); file = null }
       }
-      if (m.save) { saving = {name: m.save, size: m.size, parts: [], at: 0}; model.send({give: 0, of: m.save}) }
+      if (m.save) {
+        saving = {name: m.save, size: m.size, parts: [], at: 0}; model.send({give: 0, of: m.save})
+      }
       if (m.piece !== undefined && saving && m.piece === saving.at) {
         saving.parts.push(buffers[0]); saving.at += buffers[0].byteLength
         if (saving.at < saving.size) return model.send({give: saving.at, of: saving.name})
@@ -325,7 +337,8 @@ export default {
 '''
 _DROP_CSS = '''
 .bsrnn-drop .area { font: 13px system-ui, sans-serif; color: var(--jp-ui-font-color1, inherit);
-  border: 2px dashed #797979; border-radius: 6px; padding: 18px; text-align: center; cursor: pointer; max-width: 44em }
+  border: 2px dashed #797979; border-radius: 6px; padding: 18px; text-align: center; cursor: pointer;
+  max-width: 44em }
 .bsrnn-drop .area.over { background: #56B4E940 }
 .bsrnn-drop .area:focus-visible { outline: 2px solid #56B4E9; outline-offset: 1px }
 '''
@@ -351,7 +364,8 @@ class FileDrop(anywidget.AnyWidget):
         folder,       # Where files are put
         taken=None,   # Called with the path of a file that has arrived whole
     ):
-        self.folder, self.taken, self._part, self._name, self._size, self._give = Path(folder), taken, None, '', 0, {}
+        self.folder, self.taken = Path(folder), taken
+        self._part, self._name, self._size, self._give = None, '', 0, {}
         super().__init__()
         self.on_msg(self._asked)
 
@@ -369,19 +383,21 @@ class FileDrop(anywidget.AnyWidget):
             elif 'give' in message: self._piece(message['of'], int(message['give']))
             elif 'lost' in message: self._drop('the file cannot be read any more; was it moved?')
         except InputError as e: self._drop(str(e))
-        except (KeyError, TypeError, ValueError): pass                         # nobody we know speaks like this
+        except (KeyError, TypeError, ValueError): pass                       # nobody we know speaks like this
         except OSError as e: self._drop(f'the file cannot be written ({e.strerror})')
 
     def _begin(self, name, size):
         self._drop('')
         name = safe_name(name)
         if Path(name).suffix.lower() not in SONGS:
-            raise InputError(f'{name} is no audio file by its name; expected such as .wav, .flac, .mp3, .m4a, .mp4')
+            raise InputError(f'{name} is no audio file by its name; '
+                             'expected such as .wav, .flac, .mp3, .m4a, .mp4')
         if type(size) is not int or not 0<size<=LARGEST:
             raise InputError(f'{name} has {size} bytes; expected 1 to {LARGEST>>30} GB')
         make_folder(self.folder)
         if shutil.disk_usage(self.folder).free<2*size:
-            raise InputError(f'{name} has {size/1e6:.0f} MB, and the disk of {shown(self.folder)} is nearly full')
+            raise InputError(f'{name} has {size/1e6:.0f} MB, '
+                             f'and the disk of {shown(self.folder)} is nearly full')
         self._name, self._size = name, size
         self._part = self.folder/f'.{os.getpid()}-{id(self):x}-{name}'
         self._part.write_bytes(b'')
@@ -391,7 +407,8 @@ class FileDrop(anywidget.AnyWidget):
         if self._part is None or not buffers: return
         have, bytes_ = self._part.stat().st_size, bytes(buffers[0])
         if at!=have: return                                                    # another window sends it, too
-        if have+len(bytes_)>self._size or not bytes_: raise InputError(f'{self._name} has changed while it was sent')
+        if have+len(bytes_)>self._size or not bytes_:
+            raise InputError(f'{self._name} has changed while it was sent')
         with open(self._part, 'ab') as f: f.write(bytes_)
         have += len(bytes_)
         self.said = f'{self._name}: {have/self._size:.0%} of {self._size/1e6:.1f} MB'
@@ -418,14 +435,18 @@ class SeparatePanel(ipywidgets.VBox):
         song='',   # Audio file to begin with
     ):
         wide = dict(style=dict(description_width='5em'), layout=ipywidgets.Layout(width='40em'))
-        mine = [str(shown(r.folder)) for r in reversed(runs('train')) if (r.folder/'model.safetensors').exists()]
+        trained = [r.folder for r in reversed(runs('train')) if (r.folder/'model.safetensors').exists()]
+        mine = [str(shown(f)) for f in trained]
         known = [*mine, *(n for n in CATALOGUE if is_cached(n))]
         self.drop = FileDrop(data_dir()/'songs', self._taken)
-        self.song = ipywidgets.Text(str(song), description='song', placeholder='a path on this machine', **wide)
-        self.model = ipywidgets.Combobox(value=str(model) or (known or [''])[0], options=known, ensure_option=False,
+        self.song = ipywidgets.Text(str(song), description='song', placeholder='a path on this machine',
+                                    **wide)
+        self.model = ipywidgets.Combobox(value=str(model) or (known or [''])[0], options=known,
+                                         ensure_option=False,
                                          description='model', placeholder='run folder, file or name', **wide)
         short = dict(style=dict(description_width='5em'), layout=ipywidgets.Layout(width='13em'))
-        self.quality = ipywidgets.Dropdown(options=list(QUALITY), value='balanced', description='quality', **short)
+        self.quality = ipywidgets.Dropdown(options=list(QUALITY), value='balanced', description='quality',
+                                           **short)
         self.format = ipywidgets.Dropdown(options=FORMATS, value='flac', description='format', **short)
         self.begin = ipywidgets.Button(description='separate', icon='play', button_style='primary')
         self.stopping = ipywidgets.Button(description='stop', icon='stop', disabled=True)
@@ -437,7 +458,8 @@ class SeparatePanel(ipywidgets.VBox):
 
     def _show(self, *more):
         row = lambda *w: ipywidgets.HBox(w, layout=ipywidgets.Layout(flex_flow='row wrap'))
-        self.children = [self.drop, self.song, self.model, row(self.quality, self.format, self.begin, self.stopping),
+        self.children = [self.drop, self.song, self.model,
+                         row(self.quality, self.format, self.begin, self.stopping),
                          self.bar, self.said, *more]
 
     def _taken(self, path): self.song.value = str(shown(path))
@@ -479,20 +501,23 @@ class SeparatePanel(ipywidgets.VBox):
         names = part_names(separator)
         run = Run(new_run_folder('separate'))
         run.save('params.json', kind='separate', started=datetime.now().isoformat(timespec='milliseconds'),
-                 params=dict(song=str(song), model=self.model.value, quality=self.quality.value, format=self.format.value),
+                 params=dict(song=str(song), model=self.model.value, quality=self.quality.value,
+                             format=self.format.value),
                  environment=environment())
         job, = plan_jobs([(Path(song), Path())], names, run.folder, '{target}', self.format.value)
         def progress(done, total):
             if self._stop: raise InputError('stopped')
             took, self.bar.value = time.monotonic()-began, done/max(total, 1e-9)
-            self.said.value = f'{done:.0f} of {seconds:.0f} s, {_clock(took/max(done, 1e-9)*(total-done))} left'
+            left = _clock(took/max(done, 1e-9)*(total-done))
+            self.said.value = f'{done:.0f} of {seconds:.0f} s, {left} left'
         try:
             result, = separate_songs(separator, [job], progress=False, callback=progress)
             if result.state=='failed': raise InputError(result.reason)
         except BaseException: shutil.rmtree(run.folder); raise
         run.finish(songs={str(song): dict(state='done', files={k: str(p) for k, p in job.paths.items()})})
         self.run, took = run, time.monotonic()-began
-        self.said.value = (f'{seconds:.0f} s of music in {_clock(took)}, {seconds/max(took, 1e-9):.1f} times as fast as it is heard; '
+        self.said.value = (f'{seconds:.0f} s of music in {_clock(took)}, '
+                           f'{seconds/max(took, 1e-9):.1f} times as fast as it is heard; '
                            f'the files are in {html.escape(shown(run.folder))}')
         rate = min(max(info(song).rate, RATES[0]), 48000)
         self.player = StemPlayer({'mixture': song, **job.paths}, rate, muted=['mixture'])
@@ -501,8 +526,10 @@ class SeparatePanel(ipywidgets.VBox):
         for b, p in zip(saving, job.paths.values()): b.on_click(lambda _, p=p: self.drop.give(p))
         self._show(self.player, ipywidgets.HBox(saving, layout=ipywidgets.Layout(flex_flow='row wrap')))
 
-    def __repr__(self): return f'SeparatePanel({self.song.value or "no song yet"}; {self.model.value or "no model"})'
+    def __repr__(self):
+        return f'SeparatePanel({self.song.value or "no song yet"}; {self.model.value or "no model"})'
 
     def _repr_mimebundle_(self, **kwargs):
-        page = f'<div>{self.said.value or html.escape(repr(self))}</div>{self.player.page().data if self.player else ""}'
+        heard = self.player.page().data if self.player else ''
+        page = f'<div>{self.said.value or html.escape(repr(self))}</div>{heard}'
         return with_page(super()._repr_mimebundle_(**kwargs), page)

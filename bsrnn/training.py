@@ -225,7 +225,7 @@ class Log:
         if self.online: self.online.log({k: row[k] for k in self.fields[1:]}, step=row['step'])
 
     def live(self, doing='training', **row):
-        "Add a line to live.csv: where the loop is and what it does. A full disk does not end the training here."
+        "Add a line to live.csv: where the loop is and what it does. A full disk does not end a training."
         self.next = row['seconds']+max(2., row['seconds']/1000)
         line = [f'{row[k]:.6g}' if isinstance(row[k], float) else str(row[k]) for k in self.now[:-1]]
         with suppress(OSError), open(self.live_path, 'a') as f: f.write(','.join([*line, doing])+'\n')

@@ -311,13 +311,15 @@ _CSS = '''
 .bsrnn-player button[aria-pressed=true] { background: #797979; color: white }
 .bsrnn-player button:disabled { opacity: .4; cursor: default }
 .bsrnn-player .name { width: 11em; text-align: left; border: 1px solid; border-left-width: 5px;
-  overflow: hidden; text-overflow: ellipsis; white-space: nowrap; flex: none; box-sizing: border-box; padding: 3px 6px }
+  overflow: hidden; text-overflow: ellipsis; white-space: nowrap; flex: none; box-sizing: border-box;
+  padding: 3px 6px }
 .bsrnn-player .knobs { display: flex; align-items: center; gap: 4px; width: 11em; flex: none }
 .bsrnn-player input[type=range] { flex: 1; min-width: 0; margin: 0 }
 .bsrnn-player canvas { flex: 1; min-width: 6em; width: 6em; cursor: pointer;
   background: #79797918; border-radius: 3px; touch-action: none }
 .bsrnn-player :focus-visible { outline: 2px solid #56B4E9; outline-offset: 1px }
-@media (max-width: 600px) { .bsrnn-player .sound { flex-wrap: wrap } .bsrnn-player .knobs:empty { display: none }
+@media (max-width: 600px) {
+  .bsrnn-player .sound { flex-wrap: wrap } .bsrnn-player .knobs:empty { display: none }
   .bsrnn-player canvas { flex-basis: 100% } .bsrnn-player .hint { display: none } }
 '''
 
@@ -580,7 +582,7 @@ class StemPlayer(anywidget.AnyWidget):
     def swap(self,
         sounds,  # Name of a row -> what is heard instead of what is drawn there
     ):
-        "Change what is heard, at the same place and in the same mix; rows that are not named keep their sound."
+        "Change what is heard, at the same place and in the same mix; other rows keep their sound."
         _known(sounds, self._them)
         self._them = [Sound(s.name, sounds[s.name], self.rate) if s.name in sounds else s for s in self._them]
         self.version += 1
@@ -657,17 +659,21 @@ def _true(run, name):
     home = run.record.get('facts', {}).get('dataset')
     if not home or not Path(home).exists(): return None
     table = stem_table(run.params.get('stems', ''))
-    return next((t for t in find_tracks(home, run.params.get('subset', 'test'), table=table) if t.name==name), None)
+    there = find_tracks(home, run.params.get('subset', 'test'), table=table)
+    return next((t for t in there if t.name==name), None)
 
 def run_player(
     run,      # A `Run` that keeps its estimates in audio/, or its folder
     track='', # Name of the song; empty: the first
 ) -> StemPlayer:
-    "A song that a run has separated, streamed from its folder: estimates, sources, mixture; `InputError` if it kept none."
+    "A song of a run, streamed from its folder: estimates, sources, mixture; `InputError` if it kept none."
     run = Run(getattr(run, 'folder', run))
     kept = {f.name: f for f in sorted(run.folder.glob('audio/[!.]*')) if f.is_dir()}
-    if not kept: raise InputError(f'{run!r} keeps no songs in audio/; expected a run of train, or of evaluate with -p keep true')
-    if (track or next(iter(kept))) not in kept: raise InputError(f'{run!r} has no song {track!r}; expected {", ".join(kept)}')
+    if not kept:
+        raise InputError(f'{run!r} keeps no songs in audio/; '
+                         'expected a run of train, or of evaluate with -p keep true')
+    if track and track not in kept:
+        raise InputError(f'{run!r} has no song {track!r}; expected {", ".join(kept)}')
     folder = kept[track] if track else next(iter(kept.values()))
     files, song, rows = {f.stem: f for f in sorted(folder.glob('[!.]*.wav'))}, _true(run, folder.name), {}
     for k, f in files.items():

@@ -59,7 +59,8 @@ def in_test() -> bool:
 def _moved(name, default):
     "A folder that a variable of the environment may move."
     try: return project_root()/Path(os.environ.get(name) or default).expanduser()
-    except RuntimeError: raise InputError(f'{name} is {os.environ[name]}: no such user; expected a folder') from None
+    except RuntimeError:
+        raise InputError(f'{name} is {os.environ[name]}: no such user; expected a folder') from None
 
 def data_dir() -> Path:
     "The folder of datasets: `data/` in the project, or $BSRNN_DATA."
@@ -155,7 +156,8 @@ def atomic_dir(
 ):
     "Yield an empty hidden folder beside `path`; rename it to `path` when the block ends well."
     path = Path(path)
-    if path.exists() and not path.is_dir(): raise InputError(f'{path} is a file; expected a name for a folder')
+    if path.exists() and not path.is_dir():
+        raise InputError(f'{path} is a file; expected a name for a folder')
     make_folder(path.parent)
     try: part = Path(mkdtemp(prefix=f'.{path.name}-', dir=path.parent))
     except OSError as e: raise _cannot(path, e) from None
