@@ -40,7 +40,8 @@ class Mixer(torch.utils.data.Dataset):
         memory_gb=4.,     # Decode all stems into memory if they take less than this
         progress=False,   # Show a bar while decoding?
     ):
-        if isinstance(tracks, (str, os.PathLike)) or not all(hasattr(t, 'stem') for t in tracks):
+        if (isinstance(tracks, (str, os.PathLike)) or hasattr(tracks, 'stem')
+                or not all(hasattr(t, 'stem') for t in tracks)):
             raise InputError('tracks is no list of tracks; expected one such as split_dataset(...).train')
         if not tracks: raise InputError('there are no training tracks to mix')
         for k, v, kind, ok, want in [
@@ -180,7 +181,7 @@ class _Order:
     def __init__(self, start, stop, size, parts, mine):
         self.start, self.stop, self.size, self.part, self.mine = start, stop, size, size//parts, mine
     def __iter__(self):
-        for a in range(self.start, self.stop, self.size):
+        for a in range(self.start, self.stop-self.size+1, self.size):                  # whole batches
             for k in self.mine: yield from range(a+k*self.part, a+(k+1)*self.part)
 
 def batches(
@@ -191,7 +192,7 @@ def batches(
     parts=1,     # Equal parts that a batch is cut into
     mine=(0,),   # Which of them to load, one after the other
 ):
-    "An endless loader of mixtures (b c l) and their targets (b s c l), from example number `start` on."
+    "A loader of mixtures (b c l) and their targets (b s c l), from example `start` to the mixer's last."
     if batch_size<1 or start<0 or parts<1 or not mine or not all(0<=k<parts for k in mine):
         raise InputError(f'batches of {batch_size} from {start} on, parts {mine} of {parts}; expected at '
                          'least one example, a start of 0 or more, and parts counted from 0')

@@ -6,6 +6,7 @@
 __all__ = ['chunk_energies', 'salient_chunks', 'chunk_step', 'salient_starts', 'salient_segments', 'write_sad', 'read_sad']
 
 # %% ../nbs/11_sad.ipynb #fe975299
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,8 @@ def chunk_energies(
     if not x.is_floating_point(): raise InputError(f'audio is {x.dtype}; expected floats, full scale ±1')
     if not x.isfinite().all(): raise InputError('audio holds NaN or infinite samples; expected sound only')
     x = x.float()
+    if not isinstance(chunk, Integral) or chunk<1:
+        raise InputError(f'chunk is {chunk!r}; expected a whole number of samples, 1 or more')
     n = -(-x.shape[-1]//chunk)
     x = torch.nn.functional.pad(x, (0, n*chunk-x.shape[-1]))
     return x.reshape(x.shape[0], n, chunk).double().square().sum(-1).mean(0).numpy()
