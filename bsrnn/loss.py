@@ -45,7 +45,7 @@ def frame_losses(
     E = torch.view_as_real(stft(error, n_fft, hop))                              # (b s c f t r)
     spectral, l = 2*E.abs().mean((2, 3, 5)), error.shape[-1]
     pieces = F.pad(error.abs().mean(2), (0, spectral.shape[-1]*hop-l))       # (b s l), a hop for each frame
-    return spectral+rearrange(pieces, 'b s (t h) -> b s t h', h=hop).sum(-1)*spectral.shape[-1]/l
+    return spectral+rearrange(pieces, 'b s (t j) -> b s t j', j=hop).sum(-1)*spectral.shape[-1]/l
 
 # %% ../nbs/30_loss.ipynb #c0410675
 LOSSES = ('l1', 'truncate', 'truncate-all', 'truncate-frames', 'truncate-frames-all', 'truncate-relative')
@@ -57,7 +57,7 @@ def training_loss(
     hop=512,       # STFT hop, samples
     kind='l1',     # A name in `LOSSES`: examples or frames are left out; '-all': divided by all
     quantile=1.,   # Losses above this quantile of the batch, source by source, count as nothing
-    everyone=None, # Callable (n s) -> (m s) that gathers rows of all processes; None: there is one
+    everyone=None, # Callable: rows (losses, sources) -> those of all processes; None: there is one
 ):
     "`l1_loss`, or that of what is below a quantile of the batch; the mean over processes is the batch's."
     if kind not in LOSSES: raise ValueError(f'loss "{kind}"; expected one of {", ".join(LOSSES)}')

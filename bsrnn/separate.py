@@ -45,7 +45,7 @@ class _Buffer:
         if parts: self.x = torch.cat(parts if self.x is None else [self.x, *parts], 1)
 
 def _loud(f, x):
-    "`f` of the segments x (m c l) that are not digital silence; zeros for the others."
+    "`f` of the segments x (b c l) that are not digital silence; zeros for the others."
     loud = x.ne(0).flatten(1).any(1)
     if loud.all(): return f(x)
     y = f(x[loud] if loud.any() else x[:1, :, :1])               # a sample of silence shows the shape
