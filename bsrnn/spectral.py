@@ -32,8 +32,8 @@ def stft(
     audio = torch.as_tensor(audio)
     if audio.is_complex() or not audio.ndim:
         raise ValueError(f'expected a real waveform (... l), got {tuple(audio.shape)} of {audio.dtype}')
-    if n_fft<2 or n_fft%2 or not 0<hop<n_fft:
-        raise ValueError(f'n_fft {n_fft}, hop {hop}: expected an even window and a hop shorter than it')
+    if n_fft<2 or n_fft%2 or not 0<hop<=n_fft:
+        raise ValueError(f'n_fft {n_fft}, hop {hop}: expected an even window and a hop no longer than it')
     lead, l = audio.shape[:-1], audio.shape[-1]
     x = F.pad(audio.float(), (0, _padded(l, n_fft, hop)-l)).reshape(lead.numel(), -1)
     window = torch.hann_window(n_fft, device=x.device)

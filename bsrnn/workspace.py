@@ -56,19 +56,20 @@ def in_test() -> bool:
     "Is this notebook being run by `nbdev_test`?"
     return os.environ.get('IN_TEST', '') not in ('', '0')
 
-def _moved(name, default):
-    "A folder that a variable of the environment may move."
-    try: return project_root()/Path(os.environ.get(name) or default).expanduser()
+def _moved(name):
+    "The folder that a variable of the environment names; None if it names none."
+    if not (said := os.environ.get(name)): return None
+    try: return project_root()/Path(said).expanduser()
     except RuntimeError:
-        raise InputError(f'{name} is {os.environ[name]}: no such user; expected a folder') from None
+        raise InputError(f'{name} is {said}: there is no such user; expected a folder') from None
 
 def data_dir() -> Path:
     "The folder of datasets: `data/` in the project, or $BSRNN_DATA."
-    return _moved('BSRNN_DATA', 'data')
+    return _moved('BSRNN_DATA') or project_root()/'data'
 
 def outputs_dir() -> Path:
     "The folder of runs: `outputs/` in the project, or $BSRNN_OUTPUTS; a temporary one under test."
-    if os.environ.get('BSRNN_OUTPUTS'): return _moved('BSRNN_OUTPUTS', 'outputs')
+    if moved := _moved('BSRNN_OUTPUTS'): return moved
     return Path(gettempdir())/f'bsrnn-test-{getpass.getuser()}' if in_test() else project_root()/'outputs'
 
 # %% ../nbs/00_workspace.ipynb #5fe3e986
@@ -97,6 +98,14 @@ def make_folder(
         raise InputError(f'{path} cannot be made ({e.strerror}); data, runs and downloaded weights '
                          'can be kept elsewhere with BSRNN_DATA, BSRNN_OUTPUTS and BSRNN_CACHE') from None
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+def _cannot(path, e):
+    if e.errno in FULL:
+        return DiskFull(f'{path} cannot be written: the disk is full; make room or write elsewhere')
+    return InputError(f'{path} cannot be written ({e.strerror})')
+
+# %% ../nbs/00_workspace.ipynb #669e2320
 def _part(path):
     "The hidden file beside `path` that this process writes; the suffix stays, because writers look at it."
     name, sign = path.name, zlib.crc32(os.fsencode(f'{platform.node()}/{path.name}'))
@@ -117,12 +126,15 @@ def _sweep(path):
         if pid.isdigit() and not _alive(int(pid)):
             old.unlink(missing_ok=True)
 
+# %% ../nbs/00_workspace.ipynb #931a3963
 @contextmanager
 def atomic(
     path,  # The file to write
 ):
     "Yield a hidden path beside `path`; rename it to `path` when the block ends well, else remove it."
     path = Path(path)
+    if not path.name: raise InputError(f'"{path}" was given; expected a name for a file')
+    if os.path.islink(path): path = Path(os.path.realpath(path))  # the link stays; its file is new
     make_folder(path.parent)
     part = _part(path)
     try:
@@ -135,19 +147,13 @@ def atomic(
         yield part
         try:
             with open(part, 'rb') as f: os.fsync(f.fileno())   # on the disk before the name changes
+            with suppress(OSError): part.chmod(stat.S_IMODE(path.stat().st_mode))  # private stays private
             os.replace(part, path)
         except OSError as e: raise _cannot(path, e) from None
     except OSError as e:
         if e.errno in FULL: raise _cannot(path, e) from None
         raise
     finally: part.unlink(missing_ok=True)
-
-FULL = (errno.ENOSPC, errno.EDQUOT)
-
-def _cannot(path, e):
-    if e.errno in FULL:
-        return DiskFull(f'{path} cannot be written: the disk is full; make room or write elsewhere')
-    return InputError(f'{path} cannot be written ({e.strerror})')
 
 # %% ../nbs/00_workspace.ipynb #7ab2258c
 @contextmanager
@@ -156,8 +162,7 @@ def atomic_dir(
 ):
     "Yield an empty hidden folder beside `path`; rename it to `path` when the block ends well."
     path = Path(path)
-    if path.exists() and not path.is_dir():
-        raise InputError(f'{path} is a file; expected a name for a folder')
+    if os.path.isfile(path): raise InputError(f'{path} is a file; expected a name for a folder')
     make_folder(path.parent)
     try: part = Path(mkdtemp(prefix=f'.{path.name}-', dir=path.parent))
     except OSError as e: raise _cannot(path, e) from None
@@ -221,7 +226,7 @@ _CHECKS = {}  # number of an exercise -> its check, for the solution below
 def exercise(
     number,      # Number of the exercise in its chapter
     answer,      # What it asks for; `...` as long as it is not solved
-    holds=None,  # Is an answer right? A function of it, true or not, or raising; None: that of the question
+    holds=None,  # A function: is an answer right? It returns a bool or raises. None: that of the question
 ):
     "Say whether an answer is right; under test a wrong one raises AssertionError."
     if holds is not None: _CHECKS[number] = holds
