@@ -31,6 +31,14 @@ from .workspace import InputError, atomic, data_dir, make_folder
 # %% ../nbs/42_testset.ipynb #64839593
 BLOCK = 30  # seconds that are read at once
 
+def _check(targets, estimates, seconds, judge):
+    if isinstance(targets, str) or not len(targets):
+        raise InputError(f'targets is "{targets}"; expected a list of names')
+    if judge not in ('direct', 'museval'): raise InputError(f'judge is "{judge}"; allowed: direct, museval')
+    if not 0<=seconds<math.inf: raise InputError(f'seconds is {seconds:g}; expected 0 (all) or more')
+    if isinstance(estimates, (str, os.PathLike)):
+        raise InputError(f'{estimates} is a path; expected what find_estimates(folder, tracks) returns')
+
 class _Files:
     "A song's estimates on the disk."
     def __init__(self, track, files, targets, frames):
@@ -60,6 +68,13 @@ class _Files:
         x = read(self.files[k], start, n, self.track.rate)[0]
         return torch.nn.functional.pad(x.expand(2, -1), (0, n-x.shape[1]))
 
+def _check_shape(estimates, targets, lengths):
+    if len(estimates)!=len(targets):
+        raise ValueError(f'{len(estimates)} estimates (s c l) for {len(targets)} targets')
+    shape = tuple(estimates[0].shape)
+    if shape not in [(2, n) for n in lengths]:
+        raise ValueError(f'estimates of shape {shape}; expected (2, {lengths[0]}), as the song')
+
 class _Memory:
     "A song's estimates in memory (s c l)."
     def __init__(self, estimates, targets):
@@ -83,7 +98,9 @@ def score_track(
     spectral=False,   # The scores of the `metrics` chapter, too?
 ) -> dict:
     "Scores of one song: 'rows' (target -> dict, dB) and 'frames' (target -> metric -> seconds, dB)."
+    _check(targets, estimates, seconds, judge)
     frames = min(track.frames, int(seconds*track.rate)) if seconds else track.frames
+    if not isinstance(estimates, dict): _check_shape(estimates, targets, (frames, track.frames))
     source = (_Files(track, estimates, targets, frames) if isinstance(estimates, dict)
               else _Memory(estimates, targets))
     notes = {**source.notes,
@@ -246,10 +263,11 @@ def evaluate_tracks(
     ladder=None,      # n_fft, hop, widths: the scores of ideal masks, too
     keep=None,        # Called with (track, mixture, estimates) by way of a callable, to write or show them
     what='',          # What makes the estimates; scores in `out` of something else are not taken over
-    version='',       # Changes when what makes them does, such as `digest_of` a model
+    version='',       # Changes when a callable does, as `digest_of` a model; without it all is scored anew
     progress=True,    # Show a bar?
 ) -> pd.DataFrame:
     "Score many songs; a table from `score_table`. Scores in `out` under the same conditions are taken over."
+    _check(targets, estimates, seconds, judge)
     how = dict(seconds=seconds, judge=judge, spectral=spectral)
     results, jobs = {}, []
     for t in tracks:
@@ -257,7 +275,7 @@ def evaluate_tracks(
         path = Path(out)/'tracks'/f'{t.name}.json' if out else None
         key = _key(list(targets), how, ladder, what, version, _origin(t, targets),
                    {k: _state(f) for k, f in files.items()})
-        old = _kept(path) if path else {}
+        old = _kept(path) if path and (version or not callable(estimates)) else {}
         if old.get('key')==key: results[t.name] = old
         else: jobs.append((t, list(targets), files, path, key, how, ladder))
     done = len(tracks)-len(jobs)
@@ -289,8 +307,7 @@ def _separated(f, keep, track, targets, _, path, key, how, ladder):
                                    if how['seconds'] else None)
     except InputError as e: return dict(rows={k: dict(note=f'not scored, {e}') for k in targets}, frames={})
     found = f(mixture, track.rate)
-    if len(found)!=len(targets):
-        raise ValueError(f'{len(found)} estimates (s c l) for {len(targets)} targets')
+    _check_shape(found, targets, [mixture.shape[1]])
     if keep: keep(track, mixture, found)
     return _one(track, targets, found, path, key, how, ladder)
 
@@ -301,8 +318,10 @@ DEFINITIONS = {
     'csdr': 'cSDR: museval BSSEval v4, window and hop 1 s, median over the seconds of a song, dB; '
             'the median over songs counts',
     'si_sdr': 'SI-SDR: as uSDR after scaling the reference to fit (Le Roux et al. 2019), dB',
-    'mixture_usdr': 'mixture: the mixture handed in as the estimate; '
+    'mixture_usdr': 'mixture_usdr: the mixture handed in as the estimate; '
                     'silence as the estimate has a uSDR of 0 dB',
+    'mixture_csdr': 'mixture_csdr: cSDR of the mixture handed in as the estimate, dB',
+    'improvement': 'improvement: uSDR minus that of the mixture, dB',
     'irm': 'irm, psm, band_icm, icm: uSDR of ideal masks '
            '(ratio, phase-sensitive, one complex value per band, complex), dB',
     'l1_freq': 'l1_freq, bleedless, fullness, mrstft: likeness of spectrograms, 0 to 100 (MVSEP, MSST)'}
