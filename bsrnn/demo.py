@@ -146,8 +146,8 @@ def sing(
     if not notes: return np.zeros(l, np.float32)
     for *_, s in notes:
         if s[:-1] not in CONSONANTS or s[-1:] not in VOWELS or not s:
-            raise InputError(f'syllable "{s}": expected one of {", ".join(filter(None, CONSONANTS))} or nothing, '
-                             f'then a vowel of {", ".join(VOWELS)}')
+            raise InputError(f'syllable "{s}": expected one of {", ".join(filter(None, CONSONANTS))} '
+                             f'or nothing, then a vowel of {", ".join(VOWELS)}')
     f0, loud, formants, breath, hiss, colour = curves(notes, voice, seconds, rng)
     up = lambda curve: np.interp(np.arange(l), np.arange(len(curve))*HOP, curve).astype(np.float32)
     f, noise = np.fft.rfftfreq(2048, 1/SR), rng.standard_normal(l, np.float32)

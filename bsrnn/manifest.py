@@ -86,7 +86,7 @@ def _check_stem(stem, where):
             bad(f'low {low!r}, high {high!r}; expected 0 (none) or Hz, low below high')
     for k in ('wrong', 'keep'):
         if not isinstance(stem.get(k, True), bool): bad(f'{k} is {stem[k]!r}; expected true or false')
-    known = {'parts', 'wrong', 'keep', 'why', 'decision', 'loudest', 'level', 'usdr'}        # some by chapter 40
+    known = {'parts', 'wrong', 'keep', 'why', 'decision', 'loudest', 'level', 'usdr'}     # some by chapter 40
     if unknown := set(stem)-known: bad(f'unknown "{min(unknown)}"; expected of {", ".join(sorted(known))}')
     if stem.get('decision', '') not in DECISIONS:
         bad(f'decision is {stem["decision"]!r}; expected accept, reject or nothing')
@@ -107,10 +107,7 @@ class Manifest:
         stems=None, # Which stems play which role in the originals
     ):
         self.originals, self.tracks, self.made = Path(originals), tracks, made or {}
-        try: self.stems = check_table(stems)
-        except (TypeError, AttributeError):
-            raise InputError(f'stems is {stems!r}; '
-                             'expected such as {"other": ["piano", "guitar"]}') from None
+        self.stems = check_table(stems)
         if not isinstance(tracks, dict) or not all(isinstance(t, dict) for t in tracks.values()):
             raise InputError('tracks: expected names with stems, {"Lithium": {"vocals": {"parts": [...]}}}')
         for name, stems in tracks.items():

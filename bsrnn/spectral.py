@@ -28,7 +28,7 @@ def stft(
     n_fft=2048,  # Window, samples
     hop=512,     # Samples from frame to frame
 ):
-    "Complex spectrogram (... f t) with a Hann window, in float32; any number of leading axes; ValueError for odd windows."
+    "Complex spectrogram (... f t) with a Hann window, in float32; ValueError for an odd window."
     audio = torch.as_tensor(audio)
     if audio.is_complex() or not audio.ndim:
         raise ValueError(f'expected a real waveform (... l), got {tuple(audio.shape)} of {audio.dtype}')

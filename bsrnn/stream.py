@@ -40,7 +40,7 @@ def blocks(
     frames=65536,  # About so many samples in a block
     stream=0,      # Which audio stream, where the file holds several
 ):
-    "Yield the file's waveform in blocks (c l), float32, at its own rate; `InputError`, at the first, if it makes no sense."
+    "Yield the file's waveform in blocks (c l), float32, at its own rate; `InputError` at the first if bad."
     if frames!=int(frames) or frames<1:
         raise InputError(f'blocks of {frames} samples: expected a whole number, 1 or more')
     i = info(path, stream)

@@ -37,7 +37,8 @@ def listen(
     "A small player with the sound embedded as mp3; too loud sounds are turned down, quiet ones left alone."
     from IPython.display import HTML                  # notebooks have it; scripts that only plot need not
     x = _wave(audio)[:2, :int(seconds*rate)]
-    if not x.isfinite().all(): raise InputError(f'"{label}" has values that are no numbers; it cannot be played')
+    if not x.isfinite().all():
+        raise InputError(f'"{label}" has values that are no numbers; it cannot be played')
     x = x/max(1., x.abs().max().item() if x.numel() else 1.)
     if rate not in MP3_RATES: x, rate = resample(x, rate, 44100), 44100
     file = BytesIO()

@@ -327,7 +327,7 @@ _CSS = '''
 COLUMNS, ROWS, PIECE = 600, 96, 10      # of a picture; seconds of sound that are fetched together
 RATES = (8000, 96000)                   # what browsers play, Hz
 LOWEST = 40                             # at a picture's bottom, Hz; at its top is half the rate
-EXCERPT = 4                             # of a player in a saved page, s
+EXCERPT = 3                             # of a player in a saved page, s
 
 def picture_hz(
     rate,       # Sample rate, Hz
@@ -462,7 +462,7 @@ def stem_player(
     loud, tags = max(1., *(x.abs().max().item() for x in parts)), []
     if rate not in MP3_RATES: parts, rate = [resample(x, rate, 44100) for x in parts], 44100
     for s, x in zip(them, parts):
-        data = _encode(x/loud, rate, format='MP3', compression_level=.7, bitrate_mode='CONSTANT')
+        data = _encode(x/loud, rate, format='MP3', compression_level=.85, bitrate_mode='CONSTANT')
         label = html.escape(s.name)
         tags.append(f'<div>{label}<br><audio controls aria-label="{label}" '
                     f'src="data:audio/mpeg;base64,{base64.b64encode(data).decode()}"></audio></div>')
