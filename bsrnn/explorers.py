@@ -11,7 +11,7 @@ from html import escape
 
 import anywidget
 import ipywidgets
-import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 import numpy as np
 import torch
 import traitlets
@@ -109,7 +109,7 @@ class SadExplorer(ipywidgets.VBox):
 
     def _draw(self, levels, quantile):
         seconds = self.chunk/self.sound.rate
-        with plt.ioff(): fig, ax = plt.subplots(figsize=(7.5, 1.9), layout='constrained')
+        fig = Figure(figsize=(7.5, 1.9), layout='constrained'); ax = fig.subplots()          # no pyplot
         ax.step(np.arange(len(levels)+1)*seconds, [*levels, levels[-1]], where='post',
                 color=stem_color(self.name))
         ax.axhline(self.floor.value, color=INK, ls=':', label=f'floor {self.floor.value:.0f} dBFS')
@@ -118,7 +118,6 @@ class SadExplorer(ipywidgets.VBox):
         ax.legend(loc='lower right', ncols=2, fontsize='small')
         ax.set(xlabel='time (s)', ylabel='level (dBFS)', xlim=(0, len(levels)*seconds), ylim=(-125, 0))
         fig.set_label(f'Level of the chunks over time; {self.said.value}.')
-        plt.close(fig)
         return _picture(fig)
 
     def __repr__(self): return f'SadExplorer({self.name}: {self.said.value})'
@@ -394,7 +393,7 @@ class BandExplorer(ipywidgets.VBox):
                              '</div>')
 
     def _draw(self):
-        with plt.ioff(): fig, ax = plt.subplots(figsize=(8, 2.6), layout='constrained')
+        fig = Figure(figsize=(8, 2.6), layout='constrained'); ax = fig.subplots()          # no pyplot
         hz = np.geomspace(LOWEST, self.rate/2, 400)
         for c in self.plot.curves: ax.plot(hz, c['db'], color=c['color'], label=c['name'], lw=1.4)
         e = np.array([LOWEST/self.plot.hz, *self.plot.edges, self.plot.bins-1])*self.plot.hz
@@ -404,7 +403,6 @@ class BandExplorer(ipywidgets.VBox):
         ax.legend(ncols=len(self.sounds), fontsize='small')
         fig.set_label(f'Spectra of {", ".join(self.sounds)} over bands that are shaded in turns; '
                       f'{self.said.value}.')
-        plt.close(fig)
         return _picture(fig)
 
     def __repr__(self): return f'BandExplorer({self.said.value})'
