@@ -17,7 +17,7 @@ import signal
 import time
 import warnings
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, asdict, replace
+from dataclasses import dataclass, asdict, fields, replace
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -26,10 +26,12 @@ from lightning_fabric import Fabric
 from tqdm import tqdm
 
 from .audio import write
+from .augment import AUGMENTATIONS
 from .evaluate import usdr
-from .loss import training_loss
+from .loss import LOSSES, training_loss
 from .mixing import batches, describe
-from .separate import check_precision, fast_bf16, keep_memory, pick_device, separate
+from .separate import (PRECISIONS, STEREO, check_precision, fast_bf16, keep_memory, pick_device,
+                            separate)
 from .viz import loudest
 from .weights import save_model
 from .workspace import InputError, atomic, shown
@@ -50,7 +52,7 @@ class Recipe:
     lr:float=1e-3             # Learning rate at its highest
     lr_batch:int=0            # Batch that `lr` is meant for: with another it is scaled in proportion; 0: not
     schedule:str='step'       # 'step': times `decay` every `decay_steps`; 'cosine': down to 0 at the end
-    decay:float=.98           # The paper's, every two epochs of 10000 steps
+    decay:float=.98           # 0 to 1; the paper's, every two epochs of 10000 steps
     decay_steps:int=20000
     warmup:int=0              # Steps over which the learning rate rises
     weight_decay:float=0.     # AdamW's
@@ -69,6 +71,29 @@ class Recipe:
     compile:bool=False        # torch.compile band split and mask estimation
     members:int=1             # Models, trained one by one in equal shares of time; their mean is the result
     stereo:str='lr'           # Channels the model is given in separation: 'lr', 'ms' or 'both' (chapter 31)
+
+    def __post_init__(self):
+        object.__setattr__(self, 'quantiles', tuple(self.quantiles))                        # JSON has lists
+        for f in fields(self): _check_field(f.name, getattr(self, f.name), f.type)
+
+_names = dict(augment=AUGMENTATIONS, sampling=('uniform', 'sad'), schedule=('step', 'cosine'), loss=LOSSES,
+              nonfinite=('stop', 'skip'), stereo=STEREO)
+
+def _check_field(name, value, kind):
+    "Raise `InputError` if a recipe cannot have this value."
+    if name in _names and value not in _names[name]:
+        raise InputError(f'{name} is {value!r}; expected one of {", ".join(_names[name])}')
+    least = int(name in ('batch', 'accumulate', 'decay_steps', 'members'))
+    if kind is int and (type(value) is not int or value<least):
+        raise InputError(f'{name} is {value!r}; expected an integer from {least} on')
+    if kind is float and not (isinstance(value, (int, float)) and 0<=value<math.inf):
+        raise InputError(f'{name} is {value!r}; expected a number from 0 on')
+    if name in ('seconds', 'decay', 'clip', 'segment', 'hop') and not value:
+        raise InputError(f'{name} is 0; expected a number above')
+    if name in ('remix', 'decay', 'ema') and value>1:
+        raise InputError(f'{name} is {value}; expected 1 at most')
+    if name=='quantiles' and not (value and all(0<q<=1 for q in value)):
+        raise InputError(f'quantiles are {value}; expected one or more, above 0 and up to 1')
 
 # %% ../nbs/34_training.ipynb #6775ffbd
 def learning_rate(
@@ -90,6 +115,8 @@ def make_fabric(
     "Lightning Fabric for this process, or this one of many; raises `InputError` if the device is not there."
     pick_device(device)
     if precision=='auto': precision = 'bfloat16' if fast_bf16(device) else 'float32'
+    if precision not in PRECISIONS:
+        raise InputError(f'precision is "{precision}"; expected one of {", ".join(PRECISIONS)}')
     check_precision(precision, pick_device(device).type)
     precision = {'bfloat16': 'bf16-mixed', 'float32': '32-true'}[precision]
     if 'LT_CLI_USED' in os.environ: return Fabric()      # `fabric run` has said it all, and launched
@@ -316,11 +343,15 @@ def fit(
     "Train, return the counters; model.safetensors: the best by validation uSDR (the last if none held out)."
     if not (recipe.minutes or recipe.steps):
         raise InputError('the recipe has neither minutes nor steps; give one, or training never ends')
+    c, given = model.config, tuple(getattr(mixer, 'targets', model.config.targets))
+    if given!=tuple(c.targets):
+        raise InputError(f'the model extracts {", ".join(c.targets)}, but the mixer gives '
+                         f'{", ".join(given)}; give both the same targets')
     if recipe.loss!='l1' and recipe.accumulate>1:
         raise InputError(f'loss is {recipe.loss}, accumulate {recipe.accumulate}: a quantile is that of a '
                          'batch, which has to go through at once; give accumulate 1, and checkpointing or '
                          'more processes if memory is short')
-    fabric, folder, c = fabric or make_fabric(), Path(folder), model.config
+    fabric, folder = fabric or make_fabric(), Path(folder)
     last, me, world = folder/'checkpoints'/'last.ckpt', fabric.global_rank, fabric.world_size
     model.to(fabric.device); model.seq.checkpoint = recipe.checkpointing
     if recipe.keep_memory: keep_memory()
@@ -501,6 +532,8 @@ def plan(
     is_demo,  # Are they the demo songs?
 ):
     "Name of the preset, its recipe, and one sentence of why."
+    if preset not in ('auto', *RECIPES):
+        raise InputError(f'preset is "{preset}"; expected one of auto, {", ".join(RECIPES)}')
     if preset!='auto': return preset, RECIPES[preset], f'preset "{preset}" as asked for'
     if n_tracks>=50 and hours>1:
         return 'paper', RECIPES['paper'], (
@@ -510,5 +543,5 @@ def plan(
         return 'demo', replace(RECIPES['demo'], minutes=4), (
             'no dataset in data/ and none given: a small model on the demo songs')
     return 'demo', replace(RECIPES['demo'], members=2), (
-        f'{n_tracks} training tracks, {60*hours:.0f} minutes of music, are little: small models, '
+        f'{n_tracks} training tracks, {60*hours:.1f} minutes of music, are little: small models, '
         'which do not learn them by heart, and the mean of two')
