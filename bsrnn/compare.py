@@ -102,7 +102,8 @@ def worst_stretch(
     seconds=10,  # How long a stretch
 ) -> int:
     "The second at which the worst stretch begins: the lowest mean, at least half of it judged; 0 if none."
-    if not isinstance(seconds, int) or seconds<1: raise InputError(f'seconds is {seconds!r}; expected a whole number from 1')
+    if not isinstance(seconds, int) or seconds<1:
+        raise InputError(f'seconds is {seconds!r}; expected a whole number from 1')
     sdr = np.asarray(sdr, float)
     n = min(seconds, len(sdr))
     if n==0: return 0

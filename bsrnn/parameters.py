@@ -24,8 +24,8 @@ TRAIN = {  # name -> default, what is allowed (chapter 33, `check_params`), what
                     'truncate-relative'],
              'l1, or one that leaves out what stands out (chapter 30): truncate, truncate-all, '
              'truncate-frames, truncate-frames-all, truncate-relative'),
-    'quantiles': ('', str, 'for a loss that truncates: the share that is kept, one for each equal part of the '
-                  'run; empty: 0.7,0.5,0.3'),
+    'quantiles': ('', str, 'for a loss that truncates: the share that is kept, one for each equal part of '
+                  'the run; empty: 0.7,0.5,0.3'),
     'accumulate': (1, (1, 10**4),
                    'parts that a batch is cut into, one after the other: less memory, the same step'),
     'patience': (0, (0, 10**6),

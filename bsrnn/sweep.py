@@ -51,7 +51,7 @@ def cell_name(
 ) -> str:
     "A folder name that says what the run is, and is its own."
     if not isinstance(params, dict):
-        raise InputError(f'a combination is {params!r}; expected a dict, as `expand_grid` makes them of a grid')
+        raise InputError(f'a combination is {params!r}; expected a dict, as `expand_grid` makes them')
     text = ' '.join(f'{k}={v}' for k, v in params.items())
     tag = hashlib.blake2b(json.dumps(params, sort_keys=True).encode(), digest_size=3).hexdigest()
     return re.sub(r'[^\w=.+-]+', '_', text)[:80].strip('_')+'-'+tag
