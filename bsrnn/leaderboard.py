@@ -181,6 +181,7 @@ def _name_dots(ax, dots):
     taken = [Bbox.from_extents(u-4, v-4, u+4, v+4) for u, v in at]
     for u, v, name in dots:
         tries = [(side*8, dy) for dy in (-3, 5, -11, 13, -19, 21, -27, 29, -35) for side in (1, -1)]
+        tries.sort(key=lambda to: abs(to[1]+3)+5*(to[0]<0))        # near, and to the right if it may be
         for i, (dx, dy) in enumerate(tries):
             text = ax.annotate(name, (u, v), xytext=(dx, dy), textcoords='offset points',
                                ha='left' if dx>0 else 'right', fontsize=7, in_layout=False)
