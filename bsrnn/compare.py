@@ -48,10 +48,12 @@ def read_scores(
     for column in {'csdr', 'improvement'}-set(table.columns): table[column] = np.nan
     frames = {}
     for path in sorted((file.parent/'tracks').glob('*.json')):
-        try: one = json.loads(path.read_text())
-        except ValueError: warnings.warn(f'{path} is damaged: its seconds are left out'); continue
-        frames[one['track']] = {k: {m: np.array(v, float) for m, v in x.items()}
-                                for k, x in one['frames'].items()}
+        try:
+            one = json.loads(path.read_text())
+            frames[one['track']] = {k: {m: np.array(v, float) for m, v in x.items()}
+                                    for k, x in one['frames'].items()}
+        except (ValueError, KeyError, TypeError, AttributeError):
+            warnings.warn(f'{path} is damaged: its seconds are left out')
     return table.assign(note=table.note.fillna('') if 'note' in table else ''), frames
 
 # %% ../nbs/43_compare.ipynb #a05b1dec
@@ -74,7 +76,8 @@ def plot_spread(
         for x, v in zip(at, values): ax.plot(np.full(len(v), x), v, '.', color=color, alpha=.5)
         ax.plot([], [], '.', color=color, label=LADDER[c])
     ax.axhline(0, color=INK, linewidth=.8); ax.set_xticks(range(len(targets)), targets)
-    ax.set(ylabel='uSDR (dB)', title=label); ax.legend(fontsize=8, loc='center left', bbox_to_anchor=(1, .5))
+    ax.set(ylabel='uSDR (dB)', title=label)
+    if kinds: ax.legend(fontsize=8, loc='center left', bbox_to_anchor=(1, .5))
     return ax
 
 # %% ../nbs/43_compare.ipynb #f2e4024b
@@ -99,7 +102,8 @@ def worst_stretch(
     seconds=10,  # How long a stretch
 ) -> int:
     "The second at which the worst stretch begins: the lowest mean, at least half of it judged; 0 if none."
-    if seconds<1 or seconds%1: raise InputError(f'seconds is {seconds}; expected a whole number from 1')
+    if not isinstance(seconds, int) or seconds<1:
+        raise InputError(f'seconds is {seconds!r}; expected a whole number from 1')
     sdr = np.asarray(sdr, float)
     n = min(seconds, len(sdr))
     if n==0: return 0
@@ -121,7 +125,9 @@ class Difference(NamedTuple):
 
 def _scores(table, target, statistic):
     "Scores of a target by track; `InputError` if there are none of this name, or two for a track."
-    if statistic not in table: raise InputError(f'no "{statistic}" in the table; it has {", ".join(table)}')
+    scores = [c for c in table if c not in ('track', 'target', 'note')]
+    if statistic not in scores:
+        raise InputError(f'no score "{statistic}" in the table; it has {", ".join(scores)}')
     one = table[table.target==target].set_index('track')[statistic].astype(float).dropna()
     if one.index.has_duplicates:
         raise InputError(f'{target} of "{one.index[one.index.duplicated()][0]}" has two rows; '
@@ -137,7 +143,8 @@ def paired(
     seed=0,           # Seed of the draws
 ) -> Difference:
     "Paired difference of two models over the songs they share, with its 95 % bootstrap interval."
-    if draws<1: raise InputError(f'draws is {draws}; expected 1 or more')
+    if not isinstance(draws, int) or draws<1:
+        raise InputError(f'draws is {draws!r}; expected a whole number from 1')
     one, two = (_scores(t, target, statistic) for t in (a, b))
     songs = one.index.intersection(two.index)
     x, y, of = one[songs].to_numpy(), two[songs].to_numpy(), np.median if statistic=='csdr' else np.mean

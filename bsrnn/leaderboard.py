@@ -30,6 +30,7 @@ SOURCES = {  # where a number stands, and how far it was checked
     'roformer-quote': 'quoted in the BS-RoFormer paper',
     'sdx': 'results of the Sound Demixing Challenge 2023, quoted',
     'demucs': 'repository facebookresearch/demucs',
+    'htdemucs': 'HT Demucs, arXiv 2211.08553, quoted; tuned for each stem, so four models (its repository)',
     'scnet': 'SCNet, arXiv 2401.13276, quoted',
     'third': 'a third-party compilation, not checked',
     'roformer': 'BS-RoFormer, arXiv 2309.02612; four models, one a stem',
@@ -77,7 +78,7 @@ BSRNN baseline | MDX'23 C | SDR | 7.98 6.53 5.63 4.43 6.14 | - | 2023 | - - | ro
 CCOM (winner, label noise) | MDX'23 A | SDR | 8.369 7.993 8.117 5.342 7.455 | - | 2023 | - - | sdx
 Hybrid Demucs | MUSDB18-HQ | cSDR | 8.13 8.24 8.76 5.59 7.68 | - | 2021 | 83.6 1 | demucs
 HT Demucs | MUSDB18-HQ | cSDR | 7.93 7.94 8.48 5.72 7.52 | - | 2022 | 42 1 | third
-HT Demucs (800 more songs) | MUSDB18-HQ | cSDR | 9.2 10.08 10.39 6.32 9 | more | 2022 | 42 1 | demucs
+HT Demucs (800 more songs) | MUSDB18-HQ | cSDR | 9.2 10.08 10.39 6.32 9 | more | 2022 | 42 4 | htdemucs
 SCNet | MUSDB18-HQ | cSDR | 9.89 10.51 8.82 6.76 9 | - | 2024 | 10.1 1 | scnet
 SCNet-large | MUSDB18-HQ | cSDR | 10.86 10.98 9.49 7.44 9.69 | - | 2024 | 41.2 1 | third
 BS-RoFormer (L=6) | MUSDB18-HQ | cSDR | 10.66 9.49 11.31 7.73 9.8 | - | 2023 | 72.2 4 | roformer
@@ -180,6 +181,7 @@ def _name_dots(ax, dots):
     taken = [Bbox.from_extents(u-4, v-4, u+4, v+4) for u, v in at]
     for u, v, name in dots:
         tries = [(side*8, dy) for dy in (-3, 5, -11, 13, -19, 21, -27, 29, -35) for side in (1, -1)]
+        tries.sort(key=lambda to: abs(to[1]+3)+5*(to[0]<0))        # near, and to the right if it may be
         for i, (dx, dy) in enumerate(tries):
             text = ax.annotate(name, (u, v), xytext=(dx, dy), textcoords='offset points',
                                ha='left' if dx>0 else 'right', fontsize=7, in_layout=False)

@@ -24,8 +24,8 @@ TRAIN = {  # name -> default, what is allowed (chapter 33, `check_params`), what
                     'truncate-relative'],
              'l1, or one that leaves out what stands out (chapter 30): truncate, truncate-all, '
              'truncate-frames, truncate-frames-all, truncate-relative'),
-    'quantiles': ('', str, 'share of the losses that these keep, in equal shares of the run; '
-                  'empty: 0.7,0.5,0.3'),
+    'quantiles': ('', str, 'for a loss that truncates: the share that is kept, one for each equal part of '
+                  'the run; empty: 0.7,0.5,0.3'),
     'accumulate': (1, (1, 10**4),
                    'parts that a batch is cut into, one after the other: less memory, the same step'),
     'patience': (0, (0, 10**6),
@@ -45,8 +45,8 @@ TRAIN = {  # name -> default, what is allowed (chapter 33, `check_params`), what
     'remix': (-1., (-1., 1.),
               "share of the examples whose sources come each from its own song; -1: the recipe's"),
     'demo_share': (-1., (-1., 1.),
-                   'share of training material from demo songs; -1: half if under ten training tracks, '
-                   'and in every second member none'),
+                   'share of training material from demo songs; -1: half if there are fewer than ten '
+                   'training tracks (with several members: for every other one), else none'),
     'n_valid': (-1, (-1, 10**4),
                 "training tracks for validation; -1: MUSDB18's list, else 1 in 6, none of 3 or fewer"),
     'test_tracks': (0, (0, 10**4), 'test tracks to separate and score; 0: all'),

@@ -50,6 +50,8 @@ def cell_name(
     params,  # One combination
 ) -> str:
     "A folder name that says what the run is, and is its own."
+    if not isinstance(params, dict):
+        raise InputError(f'a combination is {params!r}; expected a dict, as `expand_grid` makes them')
     text = ' '.join(f'{k}={v}' for k, v in params.items())
     tag = hashlib.blake2b(json.dumps(params, sort_keys=True).encode(), digest_size=3).hexdigest()
     return re.sub(r'[^\w=.+-]+', '_', text)[:80].strip('_')+'-'+tag
@@ -152,6 +154,7 @@ def run_sweep(
     if not isinstance(jobs, int) or jobs<1: raise InputError(f'jobs is {jobs!r}; expected 1 or more')
     if not Path(notebook).is_file(): raise InputError(f'{notebook} does not exist; expected a notebook')
     folder, todo, running = Path(folder), [], {}
+    cells = [c for i, c in enumerate(cells) if c not in cells[:i]]                               # each once
     for params in cells:
         run = _run_of(folder/cell_name(params))
         if not (run and run.finished): todo.append(params)

@@ -24,7 +24,6 @@ from types import SimpleNamespace
 
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
 
 from .audio import write
 from .catalogue import open_model
@@ -216,6 +215,7 @@ def plot_training(
     folder,  # The run's folder
 ):
     "Learning curves so far: loss on random mixtures, score of the held-out songs. A figure."
+    from matplotlib.figure import Figure         # here: who trains in another process waits for it in vain
     if not Path(folder).is_dir(): raise InputError(f'{folder} is no run folder')
     folders = sorted(Path(folder).glob('member-*')) or [Path(folder)]
     live = [[r for r in read_live(f/'live.csv') if r['doing']=='training'] for f in folders]
