@@ -32,7 +32,6 @@ from .loss import LOSSES, training_loss
 from .mixing import batches, describe
 from .separate import (PRECISIONS, STEREO, check_precision, fast_bf16, keep_memory, pick_device,
                             separate)
-from .viz import loudest
 from .weights import save_model
 from .workspace import InputError, atomic, shown
 
@@ -266,6 +265,7 @@ class Log:
         "The loudest seconds of a held-out song: excerpt/*.flac; for TensorBoard, the size of the mask, too."
         target = model.config.targets[0]
         if not track.has(target): return
+        from bsrnn.viz import loudest                       # with librosa: a second, in each process that trains
         cut = loudest(track.stem(target), track.rate, seconds)
         span = cut.start, cut.stop-cut.start
         x = track.mixture(*span)[None].to(next(model.parameters()).device)
