@@ -454,14 +454,15 @@ def perform(
     bars, rngs = plan(song, seconds), [np.random.default_rng([seed, k]) for k in range(4)]
     seconds = seconds or bars[-1].start+bars[-1].length+1
     tunes = {letter: tune(song, rngs[0], lift) for letter, lift in dict(v=-1, c=2).items()}
-    of = lambda player, play: [n for b in bars if player in PLAYS[b.letter] for n in play(b)]
-    lead = lambda b: ([(s, n, p, 92) for s, n, p, _ in melody(song, b, tunes['c'], 72)]
-                      if b.letter in 'is' else [])
-    play = lambda role: lead if role=='lead' else lambda b: chords(song, b, role)
-    parts = [(program, pan, of('o', play(role)), False) for program, role, pan in song.parts]
+    def notes(player, play): return [n for b in bars if player in PLAYS[b.letter] for n in play(b)]
+    def lead(b):
+        if b.letter not in 'is': return []
+        return [(start, n, p, 92) for start, n, p, _ in melody(song, b, tunes['c'], 72)]
+    def role_of(role): return lead if role=='lead' else lambda b: chords(song, b, role)
+    parts = [(program, pan, notes('o', role_of(role)), False) for program, role, pan in song.parts]
     return dict(vocals=vocals(song, bars, seconds, tunes, 10*seed),
-                drums=render([(song.kit, 0, of('d', lambda b: drums(song, b)), True)], seconds, rngs[1]),
-                bass=render([(song.bass, 0, of('b', lambda b: bass(song, b)), False)], seconds, rngs[2]),
+                drums=render([(song.kit, 0, notes('d', lambda b: drums(song, b)), True)], seconds, rngs[1]),
+                bass=render([(song.bass, 0, notes('b', lambda b: bass(song, b)), False)], seconds, rngs[2]),
                 other=render(parts, seconds, rngs[3]))
 
 # %% ../nbs/04_demo.ipynb #5b64327a

@@ -38,6 +38,7 @@ class ManifestTrack(Track):
         origin,  # The original `Track`
         stems,   # Stem -> what the manifest says of it
     ):
+        if not stems: raise InputError(f'track "{origin.name}": no stem is listed')
         self.origin, self.path, self.name, self.rate = origin, origin.path, origin.name, origin.rate
         self._frames, self._mixture = origin.frames, None
         parts = {k: [(p['stem'], p) for p in one['parts']] for k, one in stems.items()}
