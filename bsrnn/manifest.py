@@ -38,6 +38,7 @@ class ManifestTrack(Track):
         origin,  # The original `Track`
         stems,   # Stem -> what the manifest says of it
     ):
+        if not stems: raise InputError(f'track "{origin.name}": no stem is listed')
         self.origin, self.path, self.name, self.rate = origin, origin.path, origin.name, origin.rate
         self._frames, self._mixture = origin.frames, None
         parts = {k: [(p['stem'], p) for p in one['parts']] for k, one in stems.items()}
@@ -98,6 +99,11 @@ def is_manifest(
     path = Path(path)
     return path.suffix.lower()=='.json' and path.is_file()
 
+def _check_name(path):
+    "By another ending nobody would know it for a manifest."
+    if Path(path).suffix.lower()!='.json':
+        raise InputError(f'"{path}" was given for a manifest; expected a name that ends in .json')
+
 class Manifest:
     "What every stem of a dataset's training tracks holds; raises `InputError` if that makes no sense."
     def __init__(self,
@@ -119,6 +125,7 @@ class Manifest:
     ):
         "The manifest in a file."
         path = Path(path)
+        _check_name(path)
         try:
             said = json.loads(path.read_text(encoding='utf-8'))
             originals = Path(said['originals'])
@@ -138,6 +145,7 @@ class Manifest:
         path,  # The .json file
     ) -> Path:
         "Write it, whole or not at all; originals that lie beside it or below are named relative to it."
+        _check_name(path)
         home, root = Path(path).resolve().parent, self.originals.resolve()
         where = root.relative_to(home) if root.is_relative_to(home) else root
         said = dict(originals=str(where), stems=self.stems, made=self.made, tracks=self.tracks)

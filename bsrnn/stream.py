@@ -7,6 +7,7 @@ __all__ = ['blocks', 'Resampler']
 
 # %% ../nbs/05_stream.ipynb #aca54d96
 import warnings
+from numbers import Integral, Real
 from pathlib import Path
 
 import av
@@ -40,9 +41,9 @@ def blocks(
     frames=65536,  # About so many samples in a block
     stream=0,      # Which audio stream, where the file holds several
 ):
-    "Yield the file's waveform in blocks (c l), float32, at its own rate; `InputError` at the first if bad."
-    if frames!=int(frames) or frames<1:
-        raise InputError(f'blocks of {frames} samples: expected a whole number, 1 or more')
+    "Yield the file's waveform in blocks (c l), float32, at its own rate; `InputError` where it is bad."
+    if not isinstance(frames, Integral) or frames<1:
+        raise InputError(f'blocks of {frames!r} samples: expected a whole number, 1 or more')
     i = info(path, stream)
     left = i.frames
     try:
@@ -68,6 +69,9 @@ class Resampler:
         rate_in,   # Rate of what comes in, Hz
         rate_out,  # Wanted rate, Hz
     ):
+        for rate in (rate_in, rate_out):
+            if not isinstance(rate, Real) or not 1<=rate<=1e7:
+                raise InputError(f'a rate of {rate!r} Hz; expected a number from 1 to 10 million')
         self.rates, self.stream, self.lead, self.done = (rate_in, rate_out), None, None, False
 
     def __call__(self,
@@ -75,12 +79,12 @@ class Resampler:
         last=False,  # Is it the last? Then what the filter holds comes out, too
     ):
         "What is ready after this block; `InputError` after the last, or for other channels."
-        x = torch.as_tensor(x).detach()
+        x = torch.as_tensor(x).detach().float()
         if self.done: raise InputError('a block after the last one: make a new Resampler for a new song')
         if self.lead not in (None, x.shape[:-1]):
             raise InputError(f'a block of {tuple(x.shape)} after blocks of {tuple(self.lead)} channels')
         self.lead, self.done = x.shape[:-1], last
-        if self.rates[0]==self.rates[1]: return x
+        if self.rates[0]==self.rates[1] or not self.lead.numel(): return x
         if self.stream is None:
             self.stream = soxr.ResampleStream(*self.rates, self.lead.numel(), dtype='float32', quality='VHQ')
         flat = x.reshape(self.lead.numel(), -1).T.contiguous().numpy()
