@@ -26,7 +26,7 @@ from torchaudio.functional import resample as _resample
 
 from .workspace import InputError, atomic
 
-SILENT = 1e-3  # a sound whose peak is no higher (-60 dB below full scale) counts as silence
+SILENT = 1e-3  # a sound whose peak is no higher (60 dB below full scale) counts as silence
 
 # %% ../nbs/01_audio.ipynb #e89b88ed
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def _av_info(path, stream):
         # no codec: one that FFmpeg does not know; no rate: it believed the name of a "song.flac" that is none
         if s.codec_context is None or not (s.rate and s.channels):
             raise InputError(f'{path} cannot be decoded as audio (no known codec, or no rate); '
-                             'expected wav, flac, ogg, opus, mp3, m4a or mp4')
+                             'expected wav, flac, mp3, m4a or the like')
         if _exact_clock(c, s) and s.duration: frames = int(s.duration*s.time_base*s.rate)
         else: frames = sum(f.samples for f in c.decode(s))
         return AudioInfo(s.rate, s.channels, frames, len(c.streams.audio), 'av')
@@ -89,7 +89,8 @@ def info(
 ) -> AudioInfo:
     "Rate, channels and length of an audio file; raises `InputError` if it is none."
     path = _check_file(path)
-    if stream<0: raise InputError(f'stream {stream} was asked for (they count from 0)')
+    if not isinstance(stream, (int, np.integer)) or stream<0:
+        raise InputError(f'stream {stream!r} was asked for (they count from 0)')
     stat = path.stat()
     return _info(path, stream, stat.st_mtime_ns, stat.st_size)
 
@@ -107,7 +108,7 @@ def _info(path, stream, mtime, size):
     try: return _av_info(path, stream)
     except av.FFmpegError as e:
         raise InputError(f'{path} cannot be decoded as audio ({e.strerror or e}); '
-                         'expected wav, flac, ogg, opus, mp3, m4a or mp4') from None
+                         'expected wav, flac, mp3, m4a or the like') from None
 
 # %% ../nbs/01_audio.ipynb #2ebebc4c
 def _sf_read(path, start, frames, run_in=8192):
@@ -148,6 +149,8 @@ def resample(
 ):
     "Band-limited resampling; the result is ceil(l*rate_out/rate_in) samples long."
     audio = torch.as_tensor(audio)
+    if audio.is_complex() or not audio.ndim:
+        raise InputError(f'{tuple(audio.shape)} of {audio.dtype}: expected a real waveform (... l)')
     rate_in, rate_out = (_whole(r, 'rate', 'Hz', 1) for r in (rate_in, rate_out))
     if rate_in==rate_out: return audio
     if not audio.shape[-1]: return audio.float()
@@ -189,6 +192,8 @@ def read(
     except (sf.LibsndfileError, av.FFmpegError) as e:
         raise InputError(f'{path} breaks off while being decoded ({e}); '
                          'it may be damaged, try to convert it again') from None
+    if n-x.shape[1]>i.rate/10:
+        warnings.warn(f'{path} ends before its header says, as half a download does; what is there was read')
     x = resample(torch.from_numpy(x), i.rate, rate)[:, start-first*b:stop-first*b]
     return x, rate
 
@@ -250,14 +255,15 @@ def writer(
     "Yield a function that takes a waveform (c l) block by block; the file is there, whole, if all went well."
     path = Path(path)
     fmt, subtype = sound_format(path, bits)
-    rate = _whole(rate, 'rate', 'Hz', 1)
+    rate, channels = _whole(rate, 'rate', 'Hz', 1), _whole(channels, 'channels', 'channels', 1)
     if fmt=='WAV' and 4*frames*channels>2**32-2**20: fmt = 'RF64'
     peak, written, exact = 0., 0, subtype in ('FLOAT', 'DOUBLE')
     with atomic(path) as part:
         try: f = sf.SoundFile(str(part), 'w', rate, channels, subtype, format=fmt)
         except (sf.LibsndfileError, UnicodeError) as e:
-            raise InputError(f'{path.name} cannot be written with {channels} channels at {rate} Hz ({e}); '
-                             'wav takes any rate') from None
+            raise InputError(f'{path.name} cannot be written with {channels} channels at {rate} Hz '
+                             f'({getattr(e, "error_string", e)}); wav takes any rate, and more channels'
+                             ) from None
         def put(audio):
             nonlocal peak, written
             x = torch.as_tensor(audio).detach().cpu().float().numpy()
@@ -343,7 +349,8 @@ def check_table(
     for role, names in (table or {}).items():
         if not isinstance(names, (list, tuple, set)):
             raise InputError(f'stems: "{role}" is {names!r}; expected a list such as ["piano", "guitar"]')
-        if not role or role=='mixture' or set(role) & set('+/\\\n\t') or role.startswith('.'):
+        if (not isinstance(role, str) or role in ('', 'mixture') or role[0]=='.'
+                or set(role) & set('+/\\\n\t')):
             raise InputError(f'stems: "{role}" cannot be a role; choose a plain word such as other')
         for k in names:
             if k in seen:
@@ -360,6 +367,8 @@ class Track:
         table=None,  # Role -> names of the stems that play it, such as {'other': ['piano', 'guitar']}
     ):
         self.path, self.rate, self._frames = Path(path), _whole(rate, 'rate', 'Hz', 1), None
+        if not self.path.exists():
+            raise InputError(f'{self.path} does not exist; expected a folder of stems, or a .stem.mp4')
         if self.path.is_dir():
             found = {k: [(f, 0) for f in files] for k, files in _stem_files(self.path).items()}
         elif self.path.name.lower().endswith('.stem.mp4'):
@@ -406,8 +415,10 @@ class Track:
         return bool(self._members(name))
 
     def _members(self, name):
+        if not isinstance(name, str):
+            raise InputError(f'stem {name!r}: expected a name, or several as in "drums+bass"')
         if name in self._parts: return [name]
-        return [k for k in dict.fromkeys(name.split('+')) if k in self._parts]      # each once
+        return [k for k in dict.fromkeys(map(str.strip, name.split('+'))) if k in self._parts]  # each once
 
     def stem(self,
         name,         # Name of a stem, several joined by '+', or 'mixture'

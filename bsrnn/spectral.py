@@ -9,6 +9,8 @@ __all__ = ['hz_per_bin', 'stft', 'istft', 'db_above']
 import torch
 import torch.nn.functional as F
 
+from .workspace import InputError
+
 # %% ../nbs/02_spectral.ipynb #9646ae9e
 def hz_per_bin(
     n_fft=2048,  # Window, samples
@@ -28,13 +30,13 @@ def stft(
     n_fft=2048,  # Window, samples
     hop=512,     # Samples from frame to frame
 ):
-    "Complex spectrogram (... f t) with a Hann window, in float32; ValueError for an odd window."
+    "Complex spectrogram (... f t) with a Hann window, in float32; `InputError` for an odd window."
     audio = torch.as_tensor(audio)
     if audio.is_complex() or not audio.ndim:
-        raise ValueError(f'expected a real waveform (... l), got {tuple(audio.shape)} of {audio.dtype}')
-    if n_fft<2 or n_fft%2 or not 0<hop<=n_fft:
-        raise ValueError(f'n_fft {n_fft}, hop {hop}: expected an even window and a hop no longer than it')
-    lead, l = audio.shape[:-1], audio.shape[-1]
+        raise InputError(f'expected a real waveform (... l), got {tuple(audio.shape)} of {audio.dtype}')
+    if n_fft!=int(n_fft) or hop!=int(hop) or n_fft<2 or n_fft%2 or not 0<hop<=n_fft:
+        raise InputError(f'n_fft {n_fft}, hop {hop}: expected an even window and a hop no longer than it')
+    n_fft, hop, lead, l = int(n_fft), int(hop), audio.shape[:-1], audio.shape[-1]
     x = F.pad(audio.float(), (0, _padded(l, n_fft, hop)-l)).reshape(lead.numel(), -1)
     window = torch.hann_window(n_fft, device=x.device)
     X = torch.stft(x, n_fft, hop, window=window, return_complex=True)
@@ -46,12 +48,19 @@ def istft(
     length,   # Samples wanted
     hop=512,  # The hop it was made with
 ):
-    "Waveform (... l) of a spectrogram made by `stft`; ValueError if it is not complex or has other frames."
-    if not X.is_complex(): raise ValueError(f'expected a complex spectrogram (... f t), got {X.dtype}')
+    "Waveform (... l) of a spectrogram made by `stft`; `InputError` if it is not complex or has other frames."
+    X = torch.as_tensor(X)
+    if not X.is_complex() or X.ndim<2:
+        raise InputError(f'expected a complex spectrogram (... f t), got {tuple(X.shape)} of {X.dtype}')
     lead, n_fft = X.shape[:-2], 2*(X.shape[-2]-1)
+    if length is None or length!=int(length) or length<0:
+        raise InputError(f'length {length}: expected a whole number of samples')
+    if hop!=int(hop) or not 0<hop<n_fft:           # where one window ends and the next begins, both are zero
+        raise InputError(f'hop {hop}: the way back needs one shorter than the window, {n_fft}')
+    length, hop = int(length), int(hop)
     full = _padded(length, n_fft, hop)
     if X.shape[-1]!=1+full//hop:
-        raise ValueError(f'{length} samples at hop {hop} have {1+full//hop} frames, got {X.shape[-1]}; '
+        raise InputError(f'{length} samples at hop {hop} have {1+full//hop} frames, got {X.shape[-1]}; '
                          'same n_fft and hop?')
     window = torch.hann_window(n_fft, device=X.device)
     x = torch.istft(X.reshape(lead.numel(), *X.shape[-2:]), n_fft, hop, window=window, length=full)
@@ -63,5 +72,5 @@ def db_above(
     error,   # What it is compared with, such as its difference to another
 ) -> float:
     "How far the energy of `signal` lies above that of `error`, dB."
-    energy, wrong = (x.double().square().sum() for x in (signal, error))
+    energy, wrong = (torch.as_tensor(x).double().square().sum() for x in (signal, error))
     return 10*torch.log10(energy/wrong.clamp(min=1e-30)).item()

@@ -8,6 +8,7 @@ __all__ = ['COLORS', 'listen', 'loudest', 'stem_color', 'plot_wave', 'plot_spect
 # %% ../nbs/03_viz.ipynb #21a9d3e6
 import base64
 import html
+import re
 from io import BytesIO
 
 import librosa.display
@@ -16,26 +17,30 @@ import numpy as np
 import soundfile as sf
 import torch
 
-from .audio import MP3_RATES, resample
+from .audio import MP3_RATES, _whole, resample
 from .spectral import stft, hz_per_bin
 from .workspace import INK, InputError
 
 # %% ../nbs/03_viz.ipynb #67fa7e9e
 def _wave(audio):
     "As a tensor (c l); `InputError` for what is none."
-    x = torch.as_tensor(audio).detach().cpu().float()
-    if x.ndim not in (1, 2) or x.ndim==2 and x.shape[0]>x.shape[1]>0:
-        raise InputError(f'{tuple(x.shape)}: expected a waveform (channels, samples)')
-    return x[None] if x.ndim==1 else x
+    try: x = torch.as_tensor(audio).detach().cpu()
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(f'{type(audio).__name__}: expected a waveform (channels, samples), as from `read`'
+                         ) from None
+    if x.is_complex() or x.ndim not in (1, 2) or x.ndim==2 and x.shape[0]>x.shape[1]>0:
+        raise InputError(f'{tuple(x.shape)} of {x.dtype}: expected a waveform (channels, samples)')
+    return (x[None] if x.ndim==1 else x).float()
 
 def listen(
-    audio,       # Waveform (c l) or (l)
+    audio,       # Waveform (c l) or (l), float, full scale ±1; its first two channels are heard
     rate,        # Sample rate, Hz
     label='',    # Shown above the player
     seconds=6,   # What is longer is cut
 ):
     "A small player with the sound embedded as mp3; too loud sounds are turned down, quiet ones left alone."
     from IPython.display import HTML                  # notebooks have it; scripts that only plot need not
+    rate, label = _whole(rate, 'rate', 'Hz', 1), html.escape(str(label))
     x = _wave(audio)[:2, :int(seconds*rate)]
     if not x.isfinite().all():
         raise InputError(f'"{label}" has values that are no numbers; it cannot be played')
@@ -44,19 +49,20 @@ def listen(
     file = BytesIO()
     sf.write(file, x.T.numpy(), rate, format='MP3', compression_level=.7, bitrate_mode='CONSTANT')
     data = base64.b64encode(file.getvalue()).decode()
-    return HTML(f'<div>{html.escape(label)}<br><audio controls aria-label="{html.escape(label)}" '
+    return HTML(f'<div>{label}<br><audio controls aria-label="{label}" '
                 f'src="data:audio/mpeg;base64,{data}"></audio></div>')
 
 # %% ../nbs/03_viz.ipynb #43eda540
 def loudest(
-    audio,      # Waveform (c l)
+    audio,      # Waveform (c l) or (l)
     rate,       # Sample rate, Hz
     seconds=6,  # Length wanted
 ) -> slice:
     "The loudest stretch of a sound, to the second, as a slice of samples."
+    x, rate = _wave(audio), _whole(rate, 'rate', 'Hz', 1)
     n = int(seconds*rate)
-    starts = range(0, max(1, audio.shape[-1]-n+1), rate)
-    start = max(starts, key=lambda i: audio[:, i:i+n].square().sum().item())
+    starts = range(0, max(1, x.shape[1]-n+1), rate)
+    start = max(starts, key=lambda i: x[:, i:i+n].square().sum().item())
     return slice(start, start+n)
 
 # %% ../nbs/03_viz.ipynb #28f5f23c
@@ -67,7 +73,7 @@ def stem_color(
     name,  # A stem, 'mixture', or words with one of them in it
 ) -> str:
     "The colour of a stem; of anything else, the mixture's."
-    return next((c for k, c in COLORS.items() if k in str(name)), INK)
+    return next((c for k, c in COLORS.items() if re.search(f'(?<![a-z]){k}(?![a-z])', str(name))), INK)
 
 # %% ../nbs/03_viz.ipynb #9a71ae34
 def _mono(audio):
@@ -84,7 +90,7 @@ def plot_wave(
 ):
     "Draw the envelope of a waveform over time."
     ax = ax or plt.subplots(figsize=(7, 1.6))[1]
-    x = _mono(audio).numpy()
+    x, rate = _mono(audio).numpy(), _whole(rate, 'rate', 'Hz', 1)
     parts = np.array_split(x, min(1000, max(1, len(x))))
     at = np.linspace(0, len(x)/rate, len(parts))
     ax.fill_between(at, [p.min(initial=0) for p in parts], [p.max(initial=0) for p in parts],
@@ -101,19 +107,22 @@ def plot_spectrogram(
     floor=-80,    # Darkest level, dB below the maximum
     top=None,     # Loudest level, as |X|; this sound's maximum if None. Give the mixture's to compare stems
     y_axis='log', # 'log', or 'linear' in Hz
+    scale='maximum',  # Whose maximum 0 dB is, for the words at the colour bar
 ):
     "Draw a spectrogram in dB below the maximum."
-    if floor>=0 or y_axis not in ('log', 'linear'):
-        raise InputError(f'floor {floor}, y_axis {y_axis}: expected a level below 0 dB, and log or linear')
+    rate, loudest_size = _whole(rate, 'rate', 'Hz', 1), float(top or 0)          # a size may be a tensor
+    if not floor<0 or not loudest_size>=0 or y_axis not in ('log', 'linear'):
+        raise InputError(f'floor {floor}, top {top}, y_axis {y_axis}: expected a level below 0 dB, a size '
+                         'or None, and log or linear')
     ax = ax or plt.subplots(figsize=(7, 2.6))[1]
     size = stft(_mono(audio)).abs().numpy()
     step = -(-size.shape[1]//1000)                    # a picture is about a thousand pixels wide:
     size = np.pad(size, ((0, 0), (0, -size.shape[1]%step)), mode='edge')
     size = size.reshape(len(size), -1, step).max(2)   # the largest of some frames, lest a click is lost
-    db = 20*np.log10(np.maximum(size/(top or max(size.max(), 1e-9)), 10**(floor/20)))
+    db = 20*np.log10(np.maximum(size/(loudest_size or max(size.max(), 1e-9)), 10**(floor/20)))
     img = librosa.display.specshow(db, sr=rate, hop_length=512*step, x_axis='s', y_axis=y_axis,
                                    ax=ax, vmin=floor, vmax=0, cmap='magma')
-    ax.figure.colorbar(img, ax=ax, label='dB below maximum')
+    ax.figure.colorbar(img, ax=ax, label=f'dB below {scale}')
     ax.set(xlabel='time (s)', ylabel='frequency (Hz)', title=label)
     return ax
 
@@ -125,6 +134,9 @@ def plot_bands(
     label='',     # Title
 ):
     "Draw each band's width over its frequency."
+    widths = [int(w) for w in widths]
+    if min(widths, default=0)<1 or sum(widths)<2:
+        raise InputError(f'widths {widths}: expected bins, 1 or more')
     ax = ax or plt.subplots(figsize=(7, 2))[1]
     hz = hz_per_bin(2*(sum(widths)-1), rate)
     edges = np.concatenate([[0], np.cumsum(widths)])*hz
@@ -143,6 +155,8 @@ def plot_scores(
     label='',            # Title
 ):
     "Draw named scores as bars with their values."
+    if not isinstance(scores, dict) or not scores:
+        raise InputError(f'{scores!r}: expected names with their values, such as {{"mixture": -2.6}}')
     ax = ax or plt.subplots(figsize=(1.4*len(scores)+1, 2.4))[1]
     bars = ax.bar(list(scores), list(scores.values()), color=[stem_color(k) for k in scores])
     ax.bar_label(bars, fmt='%.1f'); ax.axhline(0, color=INK, linewidth=.8); ax.margins(y=.15)
