@@ -14,8 +14,10 @@ import torch
 from torchaudio.functional import amplitude_to_DB
 
 # %% ../nbs/37_metrics.ipynb #96fe7d23
-def _pair(reference, estimate):
+def _pair(reference, estimate, rate=44100):
     "Both as float32; ValueError if they cannot be compared."
+    if isinstance(rate, str) or not rate>0:
+        raise ValueError(f'rate is {rate!r}; expected samples per second, such as 44100')
     if reference.ndim!=2 or reference.shape!=estimate.shape or reference.shape[1]<4096:
         raise ValueError(f'reference {tuple(reference.shape)} and estimate {tuple(estimate.shape)}; expected '
                          'the same channels and length, both (c l), at least 4096 samples')
@@ -52,7 +54,7 @@ def bleedless_fullness(
     rate=44100,  # Sample rate, Hz
 ) -> tuple:
     "(bleedless, fullness), 0 to 100: how little is too loud, how little too quiet (MVSEP); NaN: a NaN in it."
-    R, E = (_mel_db(x, rate) for x in _pair(reference, estimate))
+    R, E = (_mel_db(x, rate) for x in _pair(reference, estimate, rate))
     gap = E-R
     if not gap.isfinite().all(): return math.nan, math.nan         # a cell that is no number has no sign
     above, below = gap[gap>0], -gap[gap<0]
@@ -66,10 +68,11 @@ def mrstft(
 ) -> float:
     "Likeness of A-weighted mel spectrograms at 3 sizes, 0 to 100 (MSST `aura_mrstft`); NaN: a NaN in it."
     from auraloss.freq import MultiResolutionSTFTLoss
+    pair = _pair(reference, estimate, rate)
     loss = MultiResolutionSTFTLoss(fft_sizes=[1024, 2048, 4096], hop_sizes=[256, 512, 1024],
                                    win_lengths=[1024, 2048, 4096],
                                    scale='mel', n_bins=128, sample_rate=rate, perceptual_weighting=True)
-    with torch.no_grad(): value = float(loss(*(x[None] for x in _pair(reference, estimate))))
+    with torch.no_grad(): value = float(loss(*(x[None] for x in pair)))
     return 100/(1+10*value) if math.isfinite(value) else math.nan
 
 # %% ../nbs/37_metrics.ipynb #491025eb
