@@ -29,13 +29,14 @@ def ideal_mask(
     if kind=='psm': return (product.real/(power(X)+1e-20)).clamp(0, 1)
     if kind=='icm': return product/(power(X)+1e-20)
     if sum(widths)!=X.shape[-2]:
-        raise ValueError(f'bands of {sum(widths)} bins, a spectrogram of {X.shape[-2]}; same n_fft?')
+        raise ValueError(f'widths of {sum(widths)} bins in all, a spectrogram of {X.shape[-2]}; band_icm needs '
+                         'those of a band table for the same n_fft')
     sums = lambda x: torch.stack([part.sum(-2) for part in x.split(list(widths), -2)], -2)
     return (sums(product)/(sums(power(X))+1e-20)).repeat_interleave(torch.tensor(widths), -2)
 
 # %% ../nbs/38_ceilings.ipynb #761cde43
 def _check_shapes(references, mixture):
-    if references.ndim!=3 or references.shape[1:]!=mixture.shape:
+    if references.ndim!=3 or references.shape[1:]!=mixture.shape or not len(references):
         raise ValueError(f'references {tuple(references.shape)}, mixture {tuple(mixture.shape)}; expected '
                          '(s c l) and (c l), with the same channels and length')
 
@@ -79,7 +80,8 @@ def ceilings(
     widths=(),   # For 'band_icm': bins in each band
 ) -> dict:
     "uSDR that ideal masks reach, dB: target -> kind -> score; NaN for a silent target, or no blocks."
-    kinds, sizes = kinds or [k for k in MASKS if widths or k!='band_icm'], {}
+    kinds = [kinds] if isinstance(kinds, str) else kinds or [k for k in MASKS if widths or k!='band_icm']
+    sizes = {}
     def rows():
         for mixture, references in blocks:
             _check_shapes(references, mixture)
