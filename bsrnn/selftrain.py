@@ -130,6 +130,7 @@ def label_songs(
     progress=True,  # Show a bar?
 ) -> dict:
     "Label songs, but for those that are done; returns those left out and why. `InputError` if all are."
+    if isinstance(songs, (str, os.PathLike)): raise InputError(f'songs is "{songs}"; expected a list')
     if not songs: raise InputError('there are no songs to learn from; expected audio files')
     chunk, why = round(seconds*separator.rate/10), {}
     cut = lambda t: (t.mixture(a, min(10*chunk, t.frames-a)) for a in range(0, t.frames, 10*chunk))
@@ -190,6 +191,17 @@ def as_pair(
     pair._parts = {k: parts for k, parts in heaps.items() if parts}
     return pair
 
+class _Pairs(Mixer):
+    "A mixer of stems 'target' and 'residual'; its `targets` are told by the name that the model knows."
+    def __init__(self, name, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.targets = [name]
+
+    def __getitem__(self, i):
+        plain = copy.copy(self)
+        plain.targets = ['target']
+        return Mixer.__getitem__(plain, i)
+
 def pool_mixer(
     train,          # Labelled tracks
     target,         # Name of the target
@@ -217,8 +229,8 @@ def pool_mixer(
             fits = some[some.kind.isin([k, 'pseudo'])]
             segments[k][name] = [(int(a), int(b)) for a, b in zip(fits.start, fits.end)]
     share = len(pool)/(len(pool)+len(pairs)) if share<0 else share
-    return Mixer(pairs, 'target', segments, pool, share, recipe.seconds, recipe.augment, recipe.level,
-                 recipe.remix, seed, progress=progress)
+    return _Pairs(target, pairs, 'target', segments, pool, share, recipe.seconds, recipe.augment,
+                  recipe.level, recipe.remix, seed, progress=progress)
 
 # %% ../nbs/41_selftrain.ipynb #27b8d027
 def check_teacher(
@@ -270,6 +282,9 @@ def self_train(
     check_teacher(teacher)
     fabric, folder, target = fabric or make_fabric(), Path(folder), teacher.config.targets[0]
     if fabric.world_size>1: raise InputError(f'{fabric.world_size} processes; expected one for self-training')
+    if rounds<1: raise InputError(f'rounds is {rounds}; expected 1 or more')
+    if both := {t.name for t in train} & {t.name for t in valid}:
+        raise InputError(f'{", ".join(sorted(both))} would train and choose; expected songs in one list')
     at, best, rows = lambda n: folder/f'round-{n}', 0, []
     if not _read_round(at(0)):
         score = validate(teacher.to(fabric.device).eval(), valid, recipe, fabric)
@@ -283,8 +298,8 @@ def self_train(
             labels, goal = folder/f'labels-{best}', _read_round(at(best))['usdr']
             for old in folder.glob('labels-*'):
                 if old!=labels: shutil.rmtree(old)                        # of a teacher that was replaced
-            who = f'student {best}' if best else 'the first teacher'
-            print(f'round {n} of {rounds}: the teacher is {who}, {goal:.2f} dB')
+            who = f'student {best}' if best else 'the model that came in'
+            print(f'round {n} of {rounds}: the teacher is {who}, {goal:.2f} dB on the held-out songs')
             model, seconds = load_model(at(best), fabric.device), max(6., 2*recipe.seconds)
             with fabric.autocast():
                 separator = Separator(model, segment=recipe.segment, hop=recipe.hop, stereo=recipe.stereo,
