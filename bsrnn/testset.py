@@ -71,14 +71,15 @@ class _Files:
 def _check_shape(estimates, targets, lengths):
     if len(estimates)!=len(targets):
         raise ValueError(f'{len(estimates)} estimates (s c l) for {len(targets)} targets')
-    shape = tuple(estimates[0].shape)
-    if shape not in [(2, n) for n in lengths]:
-        raise ValueError(f'estimates of shape {shape}; expected (2, {lengths[0]}), as the song')
+    for shape in (tuple(e.shape) for e in estimates):
+        if shape not in [(2, n) for n in lengths]:
+            raise ValueError(f'estimates of shape {shape}; expected (2, {lengths[0]}), as the song')
 
 class _Memory:
     "A song's estimates in memory (s c l)."
     def __init__(self, estimates, targets):
-        self.files, self.notes = dict(zip(targets, estimates)), dict.fromkeys(targets, '')
+        self.files = {k: torch.as_tensor(e) for k, e in zip(targets, estimates)}        # numpy's, too
+        self.notes = dict.fromkeys(targets, '')
     def read(self, k, start, n): return self.files[k][:, start:start+n]
 
 def _read_pairs(track, source, able, notes, start, n):
@@ -337,7 +338,7 @@ def spread(
             v = some[c].dropna().astype(float)
             if len(v):
                 rows.append({'target': target, 'score': c, 'mean': v.mean(), 'median': v.median(),
-                             'std': v.std(ddof=0), '25 %': v.quantile(.25), '75 %': v.quantile(.75),
+                             'std': v.std(ddof=1), '25 %': v.quantile(.25), '75 %': v.quantile(.75),
                              'lowest': v.min(), 'highest': v.max(), 'songs': len(v)})
     return pd.DataFrame(rows, columns=['target', 'score', 'mean', 'median', 'std', '25 %', '75 %',
                                        'lowest', 'highest', 'songs'])
