@@ -67,7 +67,8 @@ def corrupt(
     if not 0<=rate<=1: raise InputError(f'rate is {rate}; expected a share from 0 to 1')
     if np.shape(gain)!=(2,) or not -120<=gain[0]<=gain[1]<=40:
         raise InputError(f'gain is {gain}; expected lowest and highest, -120 to 40 dB')
-    if seed<0: raise InputError(f'seed is {seed}; expected a whole number from 0')
+    if not isinstance(seed, (int, np.integer)) or seed<0:
+        raise InputError(f'seed is {seed!r}; expected a whole number from 0')
     rng, n = np.random.default_rng(seed), round(rate*sum(len(t.stems) for t in tracks))
     sounding = {t.name: sorted(k for k in t.stems if active(t, k))
                 for t in sorted(tracks, key=lambda t: t.name)}
@@ -96,7 +97,7 @@ def level(
     x,  # Waveform (c l)
 ) -> float:
     "20 log10 of the mean absolute value, dB; -200 for nothing."
-    return max(-200., 20*np.log10(max(float(x.double().abs().mean()), 1e-10)))
+    return float(20*np.log10(np.maximum(float(x.double().abs().mean()), 1e-10)))
 
 def judge_stems(
     estimate,      # Callable (mixture (c l), rate) -> estimates (s c l), such as `Separator(model).estimate`
@@ -146,6 +147,8 @@ def filter_stems(
     "The manifest with `keep` and `why`; what was not judged is kept, and a person's word counts more."
     column, least = _column(rule)
     least, told = least if threshold is None else threshold, copy.deepcopy(manifest.tracks)
+    if np.isnan(least) or fewest<0:
+        raise InputError(f'threshold is {least} dB, fewest {fewest}; expected a number, and 0 or more')
     if not any({column, 'why'} & set(s) for song in told.values() for s in song.values()):
         raise InputError(NOT_JUDGED)
     classes = {}
@@ -192,6 +195,9 @@ def plot_filter(
     column, least = _column(rule)
     least, table = least if threshold is None else threshold, manifest_table(manifest)
     if column not in table: raise InputError(NOT_JUDGED)
+    if 'wrong' not in table:
+        raise InputError('this manifest does not know which stems are wrong; the picture is for data that '
+                         '`corrupt` made')
     table = table[table[column].notna()]
     fig, axs = plt.subplots(1, 2, figsize=(11, 2.8), layout='constrained', sharex=True)
     classes = sorted(table.stem.unique())
@@ -224,4 +230,4 @@ def doubtful(
     table = manifest_table(manifest)
     if column not in table: raise InputError(NOT_JUDGED)
     gap = (table[column]-(least if threshold is None else threshold)).abs()
-    return table.loc[gap.dropna().sort_values(kind='stable').index[:n]].reset_index(drop=True)
+    return table.loc[gap.dropna().sort_values(kind='stable').index[:max(n, 0)]].reset_index(drop=True)
