@@ -711,7 +711,8 @@ def run_player(
     track='', # Name of the song; empty: the first
 ) -> StemPlayer:
     "A song of a run, streamed from its folder: estimates, sources, mixture; `InputError` if it kept none."
-    if not isinstance(run, (Run, str, Path)): raise InputError(f'run is {run!r}; expected a Run, or its folder')
+    if not isinstance(run, (Run, str, Path)):
+        raise InputError(f'run is {run!r}; expected a Run, or its folder')
     run = Run(getattr(run, 'folder', run))
     kept = {f.name: f for f in sorted(run.folder.glob('audio/[!.]*')) if f.is_dir()}
     if not kept:
