@@ -24,7 +24,8 @@ from .model import n_params
 from .sad import chunk_energies, salient_chunks, salient_starts
 from .spectral import hz_per_bin, istft, stft
 from .viz import stem_color
-from .widgets import COLUMNS, LOWEST, Picture, Sound, StemPlayer, picture_hz, with_page
+from .widgets import (COLUMNS, LOWEST, RATES, Picture, Sound, StemPlayer, check_number, picture_hz,
+                           with_page)
 from .workspace import INK, InputError, _picture
 
 # %% ../nbs/52_explorers.ipynb #904e8079
@@ -65,6 +66,10 @@ class SadExplorer(ipywidgets.VBox):
         n_chunks=10,  # Chunks in a segment
         overlap=.5,   # Share of a segment that the next one repeats
     ):
+        check_number('rate', rate, *RATES, 'Hz'); check_number('seconds', seconds, .01, 3600)
+        if type(n_chunks) is not int or n_chunks<1:
+            raise InputError(f'n_chunks is {n_chunks!r}; expected a whole number of at least 1')
+        check_number('overlap', overlap, 0, 1)
         self.sound, self.name = Sound(name, stem, rate), str(name)
         self.chunk, self.n_chunks, self.overlap = round(seconds*rate/n_chunks), n_chunks, overlap
         if self.sound.frames<self.chunk:
@@ -81,8 +86,8 @@ class SadExplorer(ipywidgets.VBox):
                                                **slider)
         self.said, self.drawn, self.segments, self.kept = ipywidgets.HTML(), ipywidgets.HTML(), [], 0.
         self.player = StemPlayer({self.name: self.sound, f'{self.name}, kept': self.sound,
-                                  f'{self.name}, left out': self.sound}, rate)
-        self.player.solo = [f'{self.name}, kept']
+                                  f'{self.name}, left out': self.sound}, rate,
+                                 muted=[self.name, f'{self.name}, left out'])
         for s in (self.floor, self.quantile): s.observe(self.look, 'value')
         super().__init__([self.floor, self.quantile, self.said, self.drawn, self.player])
         self.look()
@@ -302,6 +307,11 @@ class BandExplorer(ipywidgets.VBox):
         n_fft=2048,   # STFT window, samples
         n_feats=128,  # Features per band
     ):
+        if not isinstance(stems, dict) or not stems:
+            raise InputError('there are no stems; expected {name: waveform or file, ...}')
+        check_number('rate', rate, *RATES, 'Hz')
+        for k, x in dict(n_fft=n_fft, n_feats=n_feats).items():
+            if type(x) is not int or x<1: raise InputError(f'{k} is {x!r}; expected a whole number above 0')
         self.n_fft, self.n_feats, self.rate = n_fft, n_feats, rate
         self.sounds = {str(k): Sound(str(k), v, rate) for k, v in stems.items()}
         self.power = {k: self._power(s) for k, s in self.sounds.items()}
@@ -424,14 +434,16 @@ class MaskExplorer(ipywidgets.VBox):
         n_fft=2048,    # STFT window, samples
         hop=512,       # STFT hop, samples
     ):
+        check_number('rate', rate, *RATES, 'Hz')
         sounds = {'mixture': mixture, f'{target} estimate'.strip(): estimate}
-        if reference is not None:
-            sounds |= {f'{target} reference'.strip(): reference, 'difference': estimate-reference}
-        sounds = {k: torch.as_tensor(x).detach().float().cpu() for k, x in sounds.items()}
-        shapes = {k: tuple(x.shape) for k, x in sounds.items()}
+        if reference is not None: sounds[f'{target} reference'.strip()] = reference
+        sounds = {k: Sound(k, x, rate).given for k, x in sounds.items()}           # as floats (c l)
+        shapes = {k: tuple(getattr(x, 'shape', ['no waveform'])) for k, x in sounds.items()}
         if len(set(shapes.values()))>1 or len(shapes['mixture'])!=2:
             raise InputError('expected waveforms (c l) of one shape; got '
                              +', '.join(f'{k} {s}' for k, s in shapes.items()))
+        mixture, estimate, *reference = sounds.values()
+        if reference: sounds['difference'] = estimate-reference[0]
         self.n_fft, self.hop, self.rate = n_fft, hop, rate
         self.widths = band_widths(widths, n_fft, rate)
         self.edges = [0, *(int(e) for e in np.cumsum(self.widths))]
@@ -439,8 +451,8 @@ class MaskExplorer(ipywidgets.VBox):
         self.mask = self._mask(mixture, estimate)
         first, *others = self.sounds.items()
         rows = dict([first, ('mask', Picture(self._seen(), 'gray')), *others])
-        self.player = StemPlayer(rows, rate, view='spectra', edges=np.array(self.edges)*rate/n_fft, height=84)
-        self.player.solo = [list(self.sounds)[1]]
+        self.player = StemPlayer(rows, rate, view='spectra', edges=np.array(self.edges)*rate/n_fft, height=84,
+                                 muted=[k for k in self.sounds if k!=list(self.sounds)[1]])
         self.said = ipywidgets.HTML()
         self.player.observe(self._picked, 'band')
         super().__init__([self.player, self.said])
@@ -462,6 +474,7 @@ class MaskExplorer(ipywidgets.VBox):
         band=-1,  # Number of a band; -1: all
     ) -> float:
         "uSDR of the estimate, in one band or as a whole, dB; NaN without a reference, or if it is silent."
+        check_number('band', band, -1, len(self.widths)-1)
         if 'difference' not in self.sounds: return float('nan')
         estimate, reference = (self._heard(name, band) for name in list(self.sounds)[1:3])
         return usdr(reference, estimate)

@@ -42,7 +42,7 @@ from .widgets import RATES, StemPlayer, with_page
 from .workspace import InputError, _picture, data_dir, make_folder, shown, somebody_there
 
 # %% ../nbs/53_panels.ipynb #94d4c6e9
-def _clock(seconds): return f'{seconds:.0f} s' if seconds<90 else f'{seconds/60:.1f} minutes'
+def _clock(seconds): return f'{seconds:.{seconds<10:d}f} s' if seconds<90 else f'{seconds/60:.1f} minutes'
 
 def _last_words(path):
     "The last line that a process has said."
@@ -57,6 +57,7 @@ class TrainingView(ipywidgets.VBox):
         process=None,  # The process that trains, if it is ours
         every=1.,      # Look so often, s
     ):
+        if not isinstance(run, (Run, str, Path)): raise InputError(f'run is {run!r}; expected a run folder')
         self.run, self.process, self.every = Run(getattr(run, 'folder', run)), process, every
         self.said, self.curves = ipywidgets.HTML(), ipywidgets.HTML()
         self.bar = ipywidgets.FloatProgress(min=0, max=1, layout=ipywidgets.Layout(width='60%'))
@@ -142,8 +143,7 @@ class TrainingView(ipywidgets.VBox):
         rate = info(files[target]).rate
         shown_now = self.player and (self.player.rate, [r['name'] for r in self.player.sounds])
         if shown_now!=(rate, list(sounds)):
-            self.player = StemPlayer(sounds, rate)
-            self.player.solo = [next(iter(sounds))]
+            self.player = StemPlayer(sounds, rate, muted=[*sounds][1:])
             self.children = [*self.children[:3], self.player]
         else: self.player.swap(sounds)
         self._heard = when
