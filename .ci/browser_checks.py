@@ -157,9 +157,10 @@ def players(page):
 def thresholds(page):
     "Chapter 52: two sliders, moved by keys; what is kept and what is left out, heard."
     handle = widget(page, 'floor (dBFS)').locator('.noUi-handle').first
-    before = value(page, 'sad.floor.value'); handle.scroll_into_view_if_needed(); handle.focus()
+    page.ask('sad.floor.value = -50.'); until(lambda: float(handle.get_attribute('aria-valuenow'))==-50, 'Python does not move the slider')
+    handle.scroll_into_view_if_needed(); handle.focus()
     for _ in range(3): handle.press('ArrowRight')
-    until(lambda: value(page, 'sad.floor.value')==before+3, 'the slider does not move Python')
+    until(lambda: value(page, 'sad.floor.value')==-47, lambda: f"the slider does not move Python: {value(page, 'sad.floor.value')}")
     p = player_of(page, 'floor (dBFS)')
     page.ask("sad.player.solo = ['vocals, kept']; sad.floor.value = -68."); p.heard('what is kept')
     page.ask('sad.floor.value = -10.'); p.silent('nothing is kept')

@@ -29,8 +29,8 @@ def ideal_mask(
     if kind=='psm': return (product.real/(power(X)+1e-20)).clamp(0, 1)
     if kind=='icm': return product/(power(X)+1e-20)
     if sum(widths)!=X.shape[-2]:
-        raise ValueError(f'widths of {sum(widths)} bins in all, a spectrogram of {X.shape[-2]}; band_icm needs '
-                         'those of a band table for the same n_fft')
+        raise ValueError(f'widths of {sum(widths)} bins in all, a spectrogram of {X.shape[-2]}; band_icm '
+                         'needs those of a band table for the same n_fft')
     sums = lambda x: torch.stack([part.sum(-2) for part in x.split(list(widths), -2)], -2)
     return (sums(product)/(sums(power(X))+1e-20)).repeat_interleave(torch.tensor(widths), -2)
 

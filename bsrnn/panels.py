@@ -185,7 +185,8 @@ class TrainingView(ipywidgets.VBox):
 
     def close(self):
         "Close the window; the run goes on."
-        self._ended.set(); super().close()
+        if hasattr(self, '_ended'): self._ended.set()                    # else: it was refused
+        super().close()
 
     def __repr__(self): return f'TrainingView({self.run.folder.name}, {self.state})'
 

@@ -265,7 +265,7 @@ class Log:
         "The loudest seconds of a held-out song: excerpt/*.flac; for TensorBoard, the size of the mask, too."
         target = model.config.targets[0]
         if not track.has(target): return
-        from bsrnn.viz import loudest                       # with librosa: a second, in each process that trains
+        from bsrnn.viz import loudest                        # with librosa: a second in each process
         cut = loudest(track.stem(target), track.rate, seconds)
         span = cut.start, cut.stop-cut.start
         x = track.mixture(*span)[None].to(next(model.parameters()).device)
