@@ -156,8 +156,7 @@ if __name__=='__main__':
     a.add_argument('chapters', nargs='*'); a.add_argument('--all', action='store_true'); a.add_argument('--shots', type=Path)
     a.add_argument('--notebook', action='store_true')
     a = a.parse_args()
-    try: import playwright
-    except ImportError: sys.exit(print("SKIPPED the browser tests: playwright is missing (pip install -e '.[browser]')"))
+    if not importlib.util.find_spec('playwright'): sys.exit(print("SKIPPED the browser tests: playwright is missing (pip install -e '.[browser]')"))
     if a.notebook and not importlib.util.find_spec('notebook'): sys.exit(print('SKIPPED: Notebook 7 is missing (pip install notebook)'))
     if not chromium(): sys.exit(print('SKIPPED the browser tests: no chromium on this machine (apt-get install chromium)'))
     every = [p.stem for p in sorted((root/'nbs').glob('[0-9]*.ipynb'))]

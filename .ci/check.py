@@ -104,6 +104,12 @@ def executed():
     for p, nb in notebooks.items():
         if (number(p) is not None or p.stem=='index') and old.get(p.stem)!=fingerprint(nb): yield f'{p.name}: run python .ci/execute.py {p.stem}'
 
+def lint():
+    "No name is used that is not there, nothing is imported for nothing (ruff's F rules), in the package, the notebooks and here."
+    # a name may be given away in a pattern (F841), and a test import again what the export has (F811)
+    ran = subprocess.run([sys.executable, '-m', 'ruff', 'check', '--quiet', '--output-format=concise', '--select=F', '--ignore=F811,F841', 'bsrnn', 'nbs', 'setup.py', '.ci'], cwd=root, capture_output=True, text=True)
+    yield from (ran.stdout+ran.stderr).splitlines()
+
 def chapter_map():
     "The index lists every page, and nothing else."
     try: chapters()
@@ -123,7 +129,7 @@ def readme():
 
 if __name__=='__main__':
     failed = 0
-    checks = (stale, order, parameters, outputs, course, folded, pictures, executed, chapter_map, links, readme)
+    checks = (stale, order, parameters, outputs, course, folded, pictures, executed, lint, chapter_map, links, readme)
     for check in checks:
         found = list(check())
         failed += bool(found)

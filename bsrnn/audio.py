@@ -267,6 +267,8 @@ def writer(
         def put(audio):
             nonlocal peak, written
             x = torch.as_tensor(audio).detach().cpu().float().numpy()
+            if x.ndim!=2 or len(x)!=channels:
+                raise InputError(f'{path.name}: a block of shape {x.shape}; expected ({channels}, samples)')
             if not exact and not np.isfinite(x).all():
                 raise InputError(f'{path.name} is not written: the waveform has values that are no numbers, '
                                  'which only a float wav can hold')

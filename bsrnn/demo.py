@@ -238,20 +238,24 @@ class Song:
     parts:tuple   # The rest of the band: (program, one of ROLES, pan from -1 to 1)
 
     def __post_init__(self):
-        steps = lambda chords: re.fullmatch('[1-7]{4}', chords)
-        part = lambda p: len(p)==3 and p[0] in range(128) and p[1] in ROLES and -1<=p[2]<=1
+        number = lambda x, low, high: isinstance(x, Real) and low<=x<=high
+        steps = lambda chords: isinstance(chords, str) and re.fullmatch('[1-7]{4}', chords)
+        part = lambda p: (isinstance(p, tuple) and len(p)==3 and p[0] in range(128) and p[1] in ROLES
+                          and number(p[2], -1, 1))
         for field, ok, expected in [
                 ('root', self.root in range(24, 97), 'a MIDI pitch of 24 to 96'),
                 ('scale', self.scale in SCALES, ', '.join(SCALES)),
-                ('bpm', 30<=self.bpm<=300, '30 to 300'),
+                ('bpm', number(self.bpm, 30, 300), '30 to 300'),
                 ('verse', steps(self.verse), 'four scale steps of 1 to 7, such as 1564'),
                 ('chorus', steps(self.chorus), 'four scale steps of 1 to 7, such as 1564'),
-                ('voice', isinstance(self.voice, Voice) and .5<=self.voice.scale<=2, 'a Voice of .5 to 2'),
-                ('form', 'v' in self.form and set(self.form)<=set(PLAYS), 'a v, and others of ivcbsd'),
+                ('voice', isinstance(self.voice, Voice) and number(self.voice.scale, .5, 2),
+                 'a Voice of .5 to 2'),
+                ('form', isinstance(self.form, str) and 'v' in self.form and set(self.form)<=set(PLAYS),
+                 'a v, and others of ivcbsd'),
                 ('groove', self.groove in GROOVES, ', '.join(GROOVES)),
                 ('kit', self.kit in range(128), 'a program, 0 to 127'),
                 ('bass', self.bass in range(128), 'a program, 0 to 127'),
-                ('parts', len(self.parts)<=9 and all(map(part, self.parts)),
+                ('parts', isinstance(self.parts, tuple) and len(self.parts)<=9 and all(map(part, self.parts)),
                  f'up to nine of (program, role of {", ".join(ROLES)}, pan from -1 to 1)')]:
             if not ok: raise InputError(f'song "{self.name}": its {field} is {getattr(self, field)!r}; '
                                         f'expected {expected}')

@@ -8,6 +8,8 @@ __all__ = ['KINDS', 'RULES', 'NOT_JUDGED', 'corrupt', 'manifest_table', 'level',
 
 # %% ../nbs/40_labelnoise.ipynb #8a36c93c
 import copy
+from math import isfinite
+from numbers import Real
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -227,7 +229,10 @@ def doubtful(
 ) -> pd.DataFrame:
     "The stems nearest to the threshold: those that a person should listen to first."
     column, least = _column(rule)
+    if not isinstance(n, int) or n<0: raise InputError(f'n is {n!r}; expected how many stems, 0 or more')
+    if not (threshold is None or isinstance(threshold, Real) and isfinite(threshold)):
+        raise InputError(f'threshold is {threshold!r}; expected a number, dB, or None')
     table = manifest_table(manifest)
     if column not in table: raise InputError(NOT_JUDGED)
     gap = (table[column]-(least if threshold is None else threshold)).abs()
-    return table.loc[gap.dropna().sort_values(kind='stable').index[:max(n, 0)]].reset_index(drop=True)
+    return table.loc[gap.dropna().sort_values(kind='stable').index[:n]].reset_index(drop=True)

@@ -7,7 +7,6 @@ __all__ = ['REACH', 'DECISIONS', 'band_filter', 'ManifestTrack', 'is_used', 'is_
 
 # %% ../nbs/06_manifest.ipynb #a7eece44
 import json
-import math
 from functools import lru_cache
 from pathlib import Path
 
@@ -39,6 +38,7 @@ class ManifestTrack(Track):
         stems,   # Stem -> what the manifest says of it
     ):
         if not stems: raise InputError(f'track "{origin.name}": no stem is listed')
+        for k, one in stems.items(): _check_stem(one, f'track "{origin.name}", stem "{k}"')
         self.origin, self.path, self.name, self.rate = origin, origin.path, origin.name, origin.rate
         self._frames, self._mixture = origin.frames, None
         parts = {k: [(p['stem'], p) for p in one['parts']] for k, one in stems.items()}
@@ -66,7 +66,7 @@ def is_used(
     "Is this stem to be used? A person decides, else the filter, else it is."
     return {'accept': True, 'reject': False}.get(stem.get('decision', ''), stem.get('keep', True))
 
-# %% ../nbs/06_manifest.ipynb #7214635e
+# %% ../nbs/06_manifest.ipynb #925f0be7
 DECISIONS = ('', 'accept', 'reject')
 
 def _check_stem(stem, where):
@@ -92,6 +92,7 @@ def _check_stem(stem, where):
     if stem.get('decision', '') not in DECISIONS:
         bad(f'decision is {stem["decision"]!r}; expected accept, reject or nothing')
 
+# %% ../nbs/06_manifest.ipynb #7214635e
 def is_manifest(
     path,  # What was given as a dataset
 ) -> bool:
@@ -101,7 +102,7 @@ def is_manifest(
 
 def _check_name(path):
     "By another ending nobody would know it for a manifest."
-    if Path(path).suffix.lower()!='.json':
+    if not isinstance(path, (str, Path)) or Path(path).suffix.lower()!='.json':
         raise InputError(f'"{path}" was given for a manifest; expected a name that ends in .json')
 
 class Manifest:
@@ -124,8 +125,8 @@ class Manifest:
         path,  # The .json file
     ):
         "The manifest in a file."
-        path = Path(path)
         _check_name(path)
+        path = Path(path)
         try:
             said = json.loads(path.read_text(encoding='utf-8'))
             originals = Path(said['originals'])

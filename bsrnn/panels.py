@@ -7,7 +7,6 @@ __all__ = ['LARGEST', 'TrainingView', 'start_training', 'watch_training', 'Label
 
 # %% ../nbs/53_panels.ipynb #a7da3a68
 import html
-import json
 import math
 import os
 import re
@@ -18,7 +17,6 @@ import threading
 import time
 from datetime import datetime
 from pathlib import Path
-from types import SimpleNamespace
 
 import anywidget
 import ipywidgets
@@ -26,7 +24,7 @@ import pandas as pd
 import traitlets
 from IPython.display import display
 
-from .audio import info
+from .audio import info, read
 from .catalogue import CATALOGUE, is_cached, open_model
 from .data import find_tracks
 from .experiment import Run, check_params, environment, new_run_folder, recipe_of, runs
@@ -34,7 +32,7 @@ from .labelnoise import doubtful
 from .manifest import Manifest
 from .papermill_engine import _free
 from .parameters import TRAIN, defaults, rules
-from .separate import QUALITY, Separator, keep_memory, pick_device
+from .separate import QUALITY, Separator, pick_device
 from .songs import FORMATS, SONGS, find_songs, part_names, plan_jobs, separate_songs
 from .trainer import plot_training
 from .training import read_live
@@ -237,7 +235,9 @@ class LabelReview(ipywidgets.VBox):
         rule='level',   # 'level' or 'sdr'
         threshold=None, # The rule's threshold, dB; None: the winners'
     ):
-        self.path, self.at, m = Path(path), 0, Manifest.read(path)
+        m, self.at = Manifest.read(path), 0
+        self.path = Path(path)
+        if not isinstance(n, int) or n<1: raise InputError(f'n is {n!r}; expected how many stems, 1 or more')
         table = doubtful(m, len(m.tracks)*99, rule, threshold)
         self.rows = table[table.decision.fillna('')==''].head(n).to_dict('records')
         held = find_tracks(m.originals, 'train', table=m.stems)
@@ -280,6 +280,8 @@ class LabelReview(ipywidgets.VBox):
         what,  # 'accept', 'reject', 'skip', or 'back': to the one before, which is open again
     ):
         "Write a decision into the manifest and go on."
+        if what not in self.buttons:
+            raise InputError(f'{what!r}: expected one of {", ".join(self.buttons)}')
         if self.at>=len(self.rows) and what!='back' or what=='back' and not self.at: return
         self.at -= what=='back'
         r, m = self.rows[self.at], Manifest.read(self.path)
@@ -440,9 +442,9 @@ class SeparatePanel(ipywidgets.VBox):
         mine = [str(shown(f)) for f in trained]
         known = [*mine, *(n for n in CATALOGUE if is_cached(n))]
         self.drop = FileDrop(data_dir()/'songs', self._taken)
-        self.song = ipywidgets.Text(str(song), description='song', placeholder='a path on this machine',
+        self.song = ipywidgets.Text(str(song or ''), description='song', placeholder='a path on this machine',
                                     **wide)
-        self.model = ipywidgets.Combobox(value=str(model) or (known or [''])[0], options=known,
+        self.model = ipywidgets.Combobox(value=str(model or '') or (known or [''])[0], options=known,
                                          ensure_option=False,
                                          description='model', placeholder='run folder, file or name', **wide)
         short = dict(style=dict(description_width='5em'), layout=ipywidgets.Layout(width='13em'))

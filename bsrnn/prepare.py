@@ -17,7 +17,6 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pandas as pd
-import torch
 from tqdm import tqdm
 
 from .audio import SILENT, Track, info

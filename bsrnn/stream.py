@@ -79,7 +79,13 @@ class Resampler:
         last=False,  # Is it the last? Then what the filter holds comes out, too
     ):
         "What is ready after this block; `InputError` after the last, or for other channels."
-        x = torch.as_tensor(x).detach().float()
+        try: x = torch.as_tensor(x).detach()
+        except (TypeError, ValueError, RuntimeError):
+            raise InputError(f'{type(x).__name__}: expected a waveform (channels, samples)') from None
+        if x.is_complex() or not x.ndim or x.shape[:-1].numel()>64:
+            raise InputError(f'a block of {tuple(x.shape)}, {x.dtype}: '
+                             'expected a waveform (channels, samples)')
+        x = x.float()
         if self.done: raise InputError('a block after the last one: make a new Resampler for a new song')
         if self.lead not in (None, x.shape[:-1]):
             raise InputError(f'a block of {tuple(x.shape)} after blocks of {tuple(self.lead)} channels')

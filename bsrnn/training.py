@@ -72,7 +72,8 @@ class Recipe:
     stereo:str='lr'           # Channels the model is given in separation: 'lr', 'ms' or 'both' (chapter 31)
 
     def __post_init__(self):
-        object.__setattr__(self, 'quantiles', tuple(self.quantiles))                        # JSON has lists
+        q = self.quantiles                                      # JSON has lists; one number means (q,)
+        object.__setattr__(self, 'quantiles', tuple(q) if isinstance(q, (list, tuple)) else (q,))
         for f in fields(self): _check_field(f.name, getattr(self, f.name), f.type)
 
 _names = dict(augment=AUGMENTATIONS, sampling=('uniform', 'sad'), schedule=('step', 'cosine'), loss=LOSSES,
@@ -91,7 +92,11 @@ def _check_field(name, value, kind):
         raise InputError(f'{name} is 0; expected a number above')
     if name in ('remix', 'decay', 'ema') and value>1:
         raise InputError(f'{name} is {value}; expected 1 at most')
-    if name=='quantiles' and not (value and all(0<q<=1 for q in value)):
+    if kind is bool and type(value) is not bool:
+        raise InputError(f'{name} is {value!r}; expected True or False')
+    if name=='level' and not (value is None or isinstance(value, (int, float)) and math.isfinite(value)):
+        raise InputError(f'level is {value!r}; expected a number, dB, or None')
+    if name=='quantiles' and not (value and all(isinstance(q, (int, float)) and 0<q<=1 for q in value)):
         raise InputError(f'quantiles are {value}; expected one or more, above 0 and up to 1')
 
 # %% ../nbs/34_training.ipynb #6775ffbd

@@ -10,6 +10,7 @@ import base64
 import html
 import re
 from io import BytesIO
+from numbers import Real
 
 import librosa.display
 import matplotlib.pyplot as plt
@@ -32,6 +33,11 @@ def _wave(audio):
         raise InputError(f'{tuple(x.shape)} of {x.dtype}: expected a waveform (channels, samples)')
     return (x[None] if x.ndim==1 else x).float()
 
+def _length(seconds):
+    if not isinstance(seconds, Real) or not 0<seconds<1e6:
+        raise InputError(f'{seconds!r} seconds: expected a number above 0')
+    return seconds
+
 def listen(
     audio,       # Waveform (c l) or (l), float, full scale ±1; its first two channels are heard
     rate,        # Sample rate, Hz
@@ -41,7 +47,7 @@ def listen(
     "A small player with the sound embedded as mp3; too loud sounds are turned down, quiet ones left alone."
     from IPython.display import HTML                  # notebooks have it; scripts that only plot need not
     rate, label = _whole(rate, 'rate', 'Hz', 1), html.escape(str(label))
-    x = _wave(audio)[:2, :int(seconds*rate)]
+    x = _wave(audio)[:2, :int(_length(seconds)*rate)]
     if not x.isfinite().all():
         raise InputError(f'"{label}" has values that are no numbers; it cannot be played')
     x = x/max(1., x.abs().max().item() if x.numel() else 1.)
@@ -60,7 +66,7 @@ def loudest(
 ) -> slice:
     "The loudest stretch of a sound, to the second, as a slice of samples."
     x, rate = _wave(audio), _whole(rate, 'rate', 'Hz', 1)
-    n = int(seconds*rate)
+    n = int(_length(seconds)*rate)
     starts = range(0, max(1, x.shape[1]-n+1), rate)
     start = max(starts, key=lambda i: x[:, i:i+n].square().sum().item())
     return slice(start, start+n)
@@ -76,6 +82,13 @@ def stem_color(
     return next((c for k, c in COLORS.items() if re.search(f'(?<![a-z]){k}(?![a-z])', str(name))), INK)
 
 # %% ../nbs/03_viz.ipynb #9a71ae34
+def _axes(ax, size):
+    "The axes to draw on; those of a new figure if None."
+    if ax is None: return plt.subplots(figsize=size)[1]
+    if not isinstance(ax, plt.Axes):
+        raise InputError(f'ax is {ax!r}; expected axes of matplotlib, or None (a title goes into label=)')
+    return ax
+
 def _mono(audio):
     x = _wave(audio)
     if not x.numel() or not x.isfinite().all():
@@ -89,7 +102,7 @@ def plot_wave(
     label='',  # Title; a stem's name in it gives the colour
 ):
     "Draw the envelope of a waveform over time."
-    ax = ax or plt.subplots(figsize=(7, 1.6))[1]
+    ax = _axes(ax, (7, 1.6))
     x, rate = _mono(audio).numpy(), _whole(rate, 'rate', 'Hz', 1)
     parts = np.array_split(x, min(1000, max(1, len(x))))
     at = np.linspace(0, len(x)/rate, len(parts))
@@ -114,7 +127,7 @@ def plot_spectrogram(
     if not floor<0 or not loudest_size>=0 or y_axis not in ('log', 'linear'):
         raise InputError(f'floor {floor}, top {top}, y_axis {y_axis}: expected a level below 0 dB, a size '
                          'or None, and log or linear')
-    ax = ax or plt.subplots(figsize=(7, 2.6))[1]
+    ax = _axes(ax, (7, 2.6))
     size = stft(_mono(audio)).abs().numpy()
     step = -(-size.shape[1]//1000)                    # a picture is about a thousand pixels wide:
     size = np.pad(size, ((0, 0), (0, -size.shape[1]%step)), mode='edge')
@@ -137,7 +150,7 @@ def plot_bands(
     widths = [int(w) for w in widths]
     if min(widths, default=0)<1 or sum(widths)<2:
         raise InputError(f'widths {widths}: expected bins, 1 or more')
-    ax = ax or plt.subplots(figsize=(7, 2))[1]
+    ax = _axes(ax, (7, 2))
     hz = hz_per_bin(2*(sum(widths)-1), rate)
     edges = np.concatenate([[0], np.cumsum(widths)])*hz
     low = np.maximum(edges[:-1], hz/2)
@@ -157,7 +170,7 @@ def plot_scores(
     "Draw named scores as bars with their values."
     if not isinstance(scores, dict) or not scores:
         raise InputError(f'{scores!r}: expected names with their values, such as {{"mixture": -2.6}}')
-    ax = ax or plt.subplots(figsize=(1.4*len(scores)+1, 2.4))[1]
+    ax = _axes(ax, (1.4*len(scores)+1, 2.4))
     bars = ax.bar(list(scores), list(scores.values()), color=[stem_color(k) for k in scores])
     ax.bar_label(bars, fmt='%.1f'); ax.axhline(0, color=INK, linewidth=.8); ax.margins(y=.15)
     ax.set(ylabel=ylabel, title=label)

@@ -16,7 +16,6 @@ from numbers import Real
 from pathlib import Path
 
 import anywidget
-import ipywidgets
 import matplotlib
 import matplotlib.image
 import numpy as np
@@ -554,6 +553,14 @@ export default {
 
 def _hz(x): return f'{x/1000:g} kHz' if x>=1000 else f'{x:.0f} Hz'
 
+def _edges(edges):
+    "Edges of bands as a list; `InputError` if they do not rise from 0 Hz on."
+    try: there = [float(f) for f in edges]
+    except (TypeError, ValueError): there = [-1.]
+    if not all(0<=a<b for a, b in zip(there, there[1:])) or there[:1]==[-1.]:
+        raise InputError(f'edges are {edges!r}; expected rising numbers from 0 on, Hz')
+    return there
+
 class StemPlayer(anywidget.AnyWidget):
     "A mixer for whole songs, streamed from the kernel; its traits are what its user sees and does."
     _esm, _css = _ENGINE+_VIEW+_WIDGET, _CSS
@@ -584,6 +591,10 @@ class StemPlayer(anywidget.AnyWidget):
         height=44,     # of a row, pixels
     ):
         check_number('rate', rate, *RATES, 'Hz, what browsers play')
+        check_number('height', height, 8, 2000, 'pixels')
+        if keys is not None and not (isinstance(keys, dict) and all(map(callable, keys.values()))):
+            raise InputError(f'keys are {keys!r}; expected name of a key -> function, or None')
+        edges = _edges(edges)
         self._hot, self._them, self._given, y = keys or {}, [], {}, np.log(rate/2/LOWEST)
         where = [np.log(max(f, LOWEST)/LOWEST)/y for f in edges]
         bands = [dict(name=f'{_hz(a)} to {_hz(b)}', low=low, high=high if high<1 else 2.)

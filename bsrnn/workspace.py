@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FULL', 'INK', 'STYLE', 'CYCLE', 'InputError', 'DiskFull', 'project_root', 'in_test', 'data_dir', 'outputs_dir',
-           'somebody_there', 'shown', 'make_folder', 'atomic', 'atomic_dir', 'alt', 'figure_style', 'start_chapter',
-           'exercise']
+           'somebody_there', 'shown', 'make_folder', 'atomic', 'atomic_dir', 'scratch', 'alt', 'figure_style',
+           'start_chapter', 'exercise']
 
 # %% ../nbs/00_workspace.ipynb #923593ee
 import base64
@@ -20,6 +20,7 @@ import zlib
 from contextlib import contextmanager, suppress
 from glob import escape
 from io import BytesIO
+from multiprocessing.util import Finalize
 from pathlib import Path
 from tempfile import gettempdir, mkdtemp
 from shutil import rmtree
@@ -174,6 +175,13 @@ def atomic_dir(
             except OSError:  # another process was quicker
                 if not path.exists(): raise
     finally: rmtree(part, ignore_errors=True)
+
+# %% ../nbs/00_workspace.ipynb #4d6ba818
+def scratch() -> Path:
+    "A new folder for trials; it is removed when the kernel ends, not before."
+    folder = Path(mkdtemp(prefix='bsrnn-')).resolve()
+    Finalize(None, rmtree, (folder, True), exitpriority=0)
+    return folder
 
 # %% ../nbs/00_workspace.ipynb #85c46b04
 INK = '#797979'  # axes and words: as far from white as from a dark page's black (contrast 4.3)
