@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 
 root = Path(__file__).resolve().parent.parent
+STALL = int(os.environ.get('STALL', 300))  # s in which a notebook that runs must get on
 FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
          '--disable-component-update', '--disable-sync', '--disable-background-timer-throttling',
          '--disable-renderer-backgrounding', '--disable-backgrounding-occluded-windows', '--autoplay-policy=no-user-gesture-required']
@@ -37,14 +38,18 @@ def lab(folder, notebook=False):
             if server.poll() is not None: raise SystemExit((folder/'lab.log').read_text()[-2000:])
             time.sleep(.1)
         yield f'http://127.0.0.1:{port}/{"notebooks" if notebook else "lab"}'
-    finally: server.terminate(); server.wait(20)
+    finally:
+        server.terminate()
+        try: server.wait(60)
+        except subprocess.TimeoutExpired: server.kill()
 
 OPEN = '''async path => {
   const app = window.jupyterapp
   const w = app.name === 'JupyterLab' ? await app.commands.execute('docmanager:open', {path}) : app.shell.currentWidget
   await w.context.ready; await w.sessionContext.ready; await w.sessionContext.session.kernel.info
   window.nb = w; return true }'''
-RUN = "async () => { await window.jupyterapp.commands.execute('notebook:run-all-cells'); return true }"
+RUN = """() => { window.ran = ''
+  window.jupyterapp.commands.execute('notebook:run-all-cells').then(() => window.ran = 'done', e => window.ran = String(e)) }"""
 ERRORS = '''() => { const found = []
   for (const c of window.nb.content.model.cells) if (c.type === 'code')
     for (const o of c.toJSON().outputs) if (o.output_type === 'error') found.push(o.ename + ': ' + o.evalue + ' in ' + c.sharedModel.source.slice(0, 60))
@@ -88,8 +93,13 @@ class Page:
     def run(self, path):
         "Open a notebook and run it; raises if a cell fails or the console has an error."
         self.open(path)
-        try: self.call(RUN)
-        except Exception as e: raise AssertionError(f'{path}: {e}; {self.page.evaluate(STATE)}') from None
+        self.page.evaluate(RUN)
+        state, since = '', time.time()
+        while not (ran := self.page.evaluate('window.ran')):
+            time.sleep(.2)
+            if (now := self.page.evaluate(STATE))!=state: state, since = now, time.time()
+            assert time.time()-since<STALL, f'{path}: for {STALL} s nothing has happened; {state}'
+        assert ran=='done', f'{path}: {ran}; {state}'
         errors = self.call(ERRORS)+self.complaints()
         assert not errors, f'{path}: {errors}'
 
