@@ -57,6 +57,7 @@ class TrainingView(ipywidgets.VBox):
     ):
         if not isinstance(run, (Run, str, Path)): raise InputError(f'run is {run!r}; expected a run folder')
         self.run, self.process, self.every = Run(getattr(run, 'folder', run)), process, every
+        if not self.run.folder.is_dir(): raise InputError(f'{shown(self.run.folder)} is no run folder')
         self.said, self.curves = ipywidgets.HTML(), ipywidgets.HTML()
         self.bar = ipywidgets.FloatProgress(min=0, max=1, layout=ipywidgets.Layout(width='60%'))
         self.stopping = ipywidgets.Button(description='stop and save', icon='stop',

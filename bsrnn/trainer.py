@@ -227,7 +227,7 @@ def plot_training(
     axs, scored = fig.subplots(1, 2), False
     for m, (rows, log) in enumerate(zip(live, logs)):
         axs[0].plot([r['seconds']/unit for r in rows], [r['loss'] for r in rows],
-                    lw=.8, alpha=.5, color=f'C{m}')
+                    lw=1, alpha=.7, color=f'C{m}')
         if not len(log): continue
         axs[0].plot(log.seconds/unit, log.loss, marker='.', label=f'model {m+1}', color=f'C{m}')
         axs[1].plot(log.seconds/unit, log.valid_usdr, marker='.', color=f'C{m}')
