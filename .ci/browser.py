@@ -46,7 +46,9 @@ def lab(folder, notebook=False):
 OPEN = '''async path => {
   const app = window.jupyterapp
   const w = app.name === 'JupyterLab' ? await app.commands.execute('docmanager:open', {path}) : app.shell.currentWidget
-  await w.context.ready; await w.sessionContext.ready; await w.sessionContext.session.kernel.info
+  const step = async (name, promise) => { window.waits = name; await promise; window.waits = '' }
+  await step('the notebook', w.context.ready); await step('its session', w.sessionContext.ready)
+  await step('its kernel', w.sessionContext.session.kernel.info)
   window.nb = w; return true }'''
 RUN = """() => { window.ran = ''
   window.jupyterapp.commands.execute('notebook:run-all-cells').then(() => window.ran = 'done', e => window.ran = String(e)) }"""
@@ -88,7 +90,8 @@ class Page:
         if self.url.endswith('/notebooks'):
             self.goto(f'{self.url}/{path}')
             self.page.wait_for_function('window.jupyterapp.shell.currentWidget?.sessionContext?.session', timeout=90_000)
-        self.call(OPEN, path, 90)
+        try: self.call(OPEN, path, 90)
+        except Exception as e: raise AssertionError(f'{path} does not open: it waits for {self.page.evaluate("window.waits")}') from e
 
     def run(self, path):
         "Open a notebook and run it; raises if a cell fails or the console has an error."

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['check_params', 'environment', 'fingerprint', 'Run', 'runs', 'new_run_folder', 'find_unfinished', 'start_run',
-           'newest_model', 'runs_of', 'agreed', 'recipe_of']
+           'newest_model', 'runs_of', 'agreed', 'recipe_of', 'in_turns']
 
 # %% ../nbs/33_experiment.ipynb #66d9db72
 import ast
@@ -271,3 +271,18 @@ def recipe_of(
     recipes = [r.record.get('facts', {}).get('recipe', {}) for r in runs_of(model)]
     if not recipes: return {}
     return {k: v for k, v in recipes[0].items() if all(r.get(k)==v for r in recipes)}
+
+# %% ../nbs/33_experiment.ipynb #70e8f86d
+def in_turns(
+    ways,       # Name -> function without arguments
+    rounds=5,   # How often each is called, after once to warm up
+    wait=None,  # Ends when all work is done, such as `torch.cuda.synchronize`; None: it is when a call returns
+) -> dict:
+    "Seconds that each way took, name -> one value for each round."
+    wait = wait or (lambda: None)
+    def clock(f):
+        wait(); began = time.perf_counter(); f(); wait()
+        return time.perf_counter()-began
+    for f in ways.values(): clock(f)
+    seen = [{k: clock(f) for k, f in ways.items()} for _ in range(rounds)]
+    return {k: [s[k] for s in seen] for k in ways}
