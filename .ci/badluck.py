@@ -5,26 +5,27 @@ their disk is full, their files are damaged, their rights are taken away, a seco
 After each round: nothing that was done is lost, nothing half-written passes for whole, no traceback, nobody hangs, and
 the next undisturbed run ends well with the very result that an undisturbed run gives. What happens when is drawn from the seed
 and the round's number, so `--only N` repeats one round. A full disk and another clock need root on Linux; without, they are skipped and named."""
-import argparse, collections, ctypes, hashlib, json, os, random, re, shutil, signal, subprocess, sys, tempfile, time, traceback, warnings
+import argparse, collections, ctypes, hashlib, json, os, random, re, shutil, signal, subprocess, sys, tempfile, time, traceback
 os.environ.update(OMP_NUM_THREADS='1', MPLBACKEND='Agg', TQDM_MININTERVAL='1')
 from pathlib import Path
 
 root = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(root))
-NOBODY, PATIENCE, is_root = 65534, 120, os.geteuid()==0
+PATIENCE, is_root, libc = 120, os.geteuid()==0, ctypes.CDLL(None)
 
 # what a job imports late is imported once, here: the children are forks of this process
 import numpy as np, pandas as pd, soundfile as sf, torch
-import IPython.display, librosa, matplotlib.pyplot, nbformat, safetensors.numpy, scipy.signal
+import IPython.display, librosa, matplotlib.pyplot, nbformat, safetensors.numpy, scipy.signal  # noqa: F401
 import bsrnn.catalogue, bsrnn.cli, bsrnn.compare, bsrnn.demo, bsrnn.importers, bsrnn.panels, bsrnn.selftrain, bsrnn.songs, bsrnn.trainer
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 from bsrnn.evaluate import museval_module
-from bsrnn.experiment import Run, runs
 from bsrnn.sad import read_sad
 from bsrnn.training import _read_checkpoint, read_live
-from bsrnn.weights import load_model, save_model, save_pretrained
-from bsrnn.workspace import InputError, atomic
+from bsrnn.weights import load_model, save_pretrained
+from bsrnn.workspace import InputError
 for name in ('metrics', 'aggregate'): museval_module(name)
-try: import torch.utils.tensorboard
+try: import torch.utils.tensorboard  # noqa: F401
 except ImportError: pass
 librosa.feature.rms
 
@@ -35,6 +36,7 @@ def command(*words):
 
 def notebook(name, **given):
     "The code of a notebook in nbs/, with these parameters."
+    InteractiveShell.instance(config=Config(HistoryManager=dict(enabled=False)))
     names = {'__name__': '__main__'}
     for n, cell in enumerate(c for c in nbformat.read(root/'nbs'/f'{name}.ipynb', 4).cells if c.cell_type=='code'):
         exec(compile(cell.source, f'{name}.ipynb, cell {n}', 'exec'), names)
@@ -47,10 +49,8 @@ def prepare():
 
 def train():
     "On salient segments of a second: what is known of the songs is made if it is not there."
-    note = Path('data/sad/songs/dataset.json').absolute()
-    if not note.exists():
-        note.parent.mkdir(parents=True, exist_ok=True)
-        with atomic(note) as part: part.write_text(json.dumps(dict(path=str(Path('songs').absolute()), settings=dict(seconds=1.))))
+    note = Path('data/sad/songs/dataset.json')
+    if not note.exists() or 'settings' not in note.read_text(errors='replace'): bsrnn.prepare.prepare_dataset('songs', seconds=1., progress=False)
     return command('train', '--data', 'songs', '--target', 'vocals', '--preset', 'smoke', '--steps', 8, '--sampling', 'sad',
                    '--demo-share', 0, '--n-valid', 1, '--resume')
 
@@ -77,7 +77,14 @@ def model_folder(): return next(Path('outputs').glob('train-vocals-*')).resolve(
 JOBS = dict(prepare=prepare, train=train, separate=separate, evaluate=evaluate, convert=convert, finetune=finetune)
 
 # ------------------------------------------------------------------------------------------------------------ the processes
-def child(job, at, log, nobody=False):
+def obey_rights():
+    "From now on root may read and write only what the rights of a file say, as everybody else."
+    head, data = (ctypes.c_uint32*2)(0x20080522, 0), (ctypes.c_uint32*6)()
+    if libc.capget(head, data): raise OSError('capget')
+    for i in (0, 1): data[i] &= ~0b110                            # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+    if libc.capset(head, data): raise OSError('capset')
+
+def child(job, at, log, mortal=False):
     "Start a job in a process of its own in folder `at`; its number."
     sys.stdout.flush(); sys.stderr.flush()
     if pid := os.fork(): return pid
@@ -91,9 +98,9 @@ def child(job, at, log, nobody=False):
         os.environ.update(BSRNN_DATA=f'{at}/data', BSRNN_OUTPUTS=f'{at}/outputs', HOME=str(at), TMPDIR=f'{at}/tmp')
         tempfile.tempdir = None
         torch.set_num_threads(1)
-        if nobody: os.setgroups([]); os.setresgid(NOBODY, NOBODY, NOBODY); os.setresuid(NOBODY, NOBODY, NOBODY)
+        if mortal: obey_rights()
         try: code = JOBS[job]() or 0
-        except InputError as e: print(f'bsrnn: {e}', file=sys.stderr); code = 1
+        except InputError as e: print(f'bsrnn: {e}', file=sys.stderr); code = getattr(e, 'code', 1)
         except KeyboardInterrupt: code = 130                  # in a notebook: the interrupted cell
         except SystemExit as e: code = e.code if isinstance(e.code, int) else 1
     except BaseException: traceback.print_exc(file=sys.stderr); code = 99
@@ -118,6 +125,10 @@ def end_all(pid):
 def files(folder):
     "Files that are not hidden, nor in a hidden folder."
     return [p for p in sorted(Path(folder).rglob('*')) if p.is_file() and not any(x.startswith('.') for x in p.relative_to(folder).parts)]
+
+def places(at):
+    "The folders of a round, where bad luck may strike."
+    return [at/f for f in ('outputs', 'data', 'out', 'in', 'songs') if (at/f).is_dir() and not (at/f).is_symlink()]
 
 def digest(path): return hashlib.blake2b(Path(path).read_bytes(), digest_size=8).hexdigest()
 
@@ -154,11 +165,11 @@ def finished(at):
     done = [p.parent for p in (at/'outputs').glob('*/result.json')]
     return sorted(done, key=lambda p: p.name)
 
-def done_files(at):
+def done_files(at, scored=True):
     "File -> digest, of what was reported done: finished runs, separated songs, converted models, scored tracks."
     found = {}
-    for folder in [*finished(at), at/'out', *(at/'outputs').glob('*/tracks')]:
-        if folder.is_dir(): found |= {p: digest(p) for p in files(folder) if p.name!='live.csv'}
+    for folder in [*finished(at), at/'out', *((at/'outputs').glob('*/tracks') if scored else ())]:
+        if folder.is_dir(): found |= {p: digest(p) for p in files(folder) if p.name!='live.csv' and p.parent.name!='hub'}
     return found
 
 def steps_saved(at):
@@ -177,7 +188,7 @@ def close(a, b):
     if isinstance(a, pd.DataFrame): return a.equals(b)
     return a==b
 
-CLOCKED = {'key', 'finished', 'minutes', 'seconds', 'energy_wh', 'lists', 'cpu_s', 'wall_s', 'cost_per_hour_of_music', 'rounds'}
+CLOCKED = {'key', 'checksum', 'finished', 'minutes', 'seconds', 'energy_wh', 'lists', 'cpu_s', 'wall_s', 'cost_per_hour_of_music', 'rounds'}
 
 def timeless(x):
     "Without what differs from run to run: times, and keys made of them."
@@ -194,7 +205,7 @@ def result(job, at):
     skip = {'params.json', 'live.csv', 'log.csv', 'test.log', 'training.json', 'round.json', 'segments.json'}
     found = {str(p.relative_to(folder)): timeless(whole(p)) for p in files(folder)
              if p.name not in skip and not {'checkpoints', 'tensorboard'} & set(p.parts)}
-    found = {re.sub(r'-[0-9a-f]{6}(?=/)', '', k): v for k, v in found.items()}
+    found = {re.sub(r'(?<=/)[0-9a-f]{6}-', '', k): v for k, v in found.items()}
     if job=='prepare':
         found |= {f'sad/{p.relative_to(at/"data"/"sad")}': timeless(whole(p)) for p in files(at/'data'/'sad')
                   if p.name!='dataset.json'}
@@ -213,7 +224,7 @@ def differs(job, at, want):
 
 def left_parts(job, at):
     "Hidden files that a writer left, where the job has ended well."
-    folders = [at/'out'] if job in ('separate', 'convert') else finished(at)[-1:]
+    folders = [at/'out'] if job in ('separate', 'convert') else [*finished(at)[-1:], at/'songs']
     return [f'{p.relative_to(at)} was left' for f in folders for p in f.rglob('.*') if p.name!='.lock']
 
 # ------------------------------------------------------------------------------------------------------------- the bad luck
@@ -223,7 +234,7 @@ class Round:
         self.n, self.job, self.kind, self.base = n, job, kind, base
         self.at, self.rng = base/f'round-{n}', random.Random(f'{seed}-{n}')
         self.seconds, self.size, self.want = (needs[job][k] for k in ('seconds', 'size', 'want'))
-        self.story, self.wrong, self.runs, self.nobody, self.mounted = [], [], 0, False, None
+        self.story, self.wrong, self.runs, self.mounted = [], [], 0, None
 
     def tell(self, text): self.story.append(text)
     def fail(self, text): self.wrong.append(text)
@@ -231,9 +242,11 @@ class Round:
     def start(self):
         self.runs += 1
         self.log = self.at/'tmp'/f'run-{self.runs}.log'
-        return child(self.job, self.at, self.log, self.nobody)
+        return child(self.job, self.at, self.log, is_root and self.kind=='rights')
 
-    def said(self, log=None): return (log or self.log).read_text(errors='replace') if (log or self.log).exists() else ''
+    def said(self, log=None):
+        log = log or self.log
+        return log.read_text(errors='replace').replace('\r', '\n') if log.exists() else ''
 
     def judge(self, code, what, fine=(0,), log=None):
         "Is this how a run may end? Its code; a failure is noted."
@@ -263,7 +276,7 @@ class Round:
             code = ended(pid, PATIENCE)
             end_all(pid)
             if code is None: ended(pid, 5)
-        stopped = [0, 130] if number==signal.SIGINT or self.job in ('train', 'separate', 'convert') else [0]
+        stopped = [0, 130] if number==signal.SIGINT or self.job not in ('prepare', 'evaluate') else [0]
         return self.judge(code, f'{number.name} after {wait:.2f} s', {0, -number, *stopped} if number!=signal.SIGINT else stopped)
 
     def wholeness(self):
@@ -273,7 +286,13 @@ class Round:
     def last(self, before=None, fine=(0,)):
         "The next undisturbed run ends well, loses nothing, makes what it should."
         saved = steps_saved(self.at) if self.job=='train' else 0
-        if self.run('next run', fine): return
+        code = self.run('next run', (*fine, 1) if self.kind=='rights' else fine)
+        if code==1 and 'start a new run' in self.said():           # a song could not be read when it began: do what it says
+            for folder in (self.at/'outputs').glob(f'{self.job}-*'):
+                if not (folder/'result.json').exists() and not (self.base/'start'/self.job/'outputs'/folder.name).exists(): shutil.rmtree(folder)
+            saved, code = 0, self.run('new run')
+        elif code==1: self.fail(f'next run: exit code 1: {last_words(self.said())}')
+        if code: return
         if saved and not re.search(fr'going on from step {saved}\b', self.said()): self.fail(f'{saved} steps were saved, but the run did not go on from there')
         for p, was in (before or {}).items():
             if not p.exists(): self.fail(f'{p.relative_to(self.at)} was done and is lost')
@@ -292,13 +311,13 @@ class Round:
 
     def full(self):
         "A small disk under the results or the cache, full sooner or later."
-        where = self.at/('out' if self.job in ('separate', 'convert') else 'data' if self.rng.random()<.25 and self.job!='convert' else 'outputs')
+        where = self.at/('out' if self.job in ('separate', 'convert') else self.rng.choice([f for f in ('outputs', 'data', 'songs') if self.size[f]]))
         kept = self.at/'kept'
         if where.exists(): where.rename(kept)
         else: kept.mkdir()
         where.mkdir(); subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=256M', 'badluck', where], check=True); self.mounted = where
         shutil.copytree(kept, where, dirs_exist_ok=True)
-        room = int(self.rng.uniform(0, 1.1)*self.size)//4096*4096
+        room = int(self.rng.uniform(0, 1.1)*self.size[where.name])//4096*4096
         used = sum(-(-p.stat().st_size//4096)*4096 for p in where.rglob('*') if p.is_file())
         with open(where/'.filler', 'wb') as f:
             subprocess.run(['mount', '-o', f'remount,size={used+room+2**20+2**19}', where], check=True)
@@ -315,10 +334,10 @@ class Round:
     def damage(self):
         "A file that a job has read or made, cut or with flipped bytes, between two runs; its path and what was there."
         groups = collections.defaultdict(list)
-        for folder in ('outputs', 'data', 'out', 'in', 'songs'):
-            for p in files(self.at/folder) if (self.at/folder).is_dir() else ():
-                if p.stat().st_size and 'tensorboard' not in p.parts:
-                    groups[re.sub(r'\d', '', f'{folder} {p.parent.name if p.suffix in (".json", ".wav") else ""}{p.name if p.suffix in (".json", ".csv", ".ckpt", ".safetensors") and p.parent.name!="tracks" else p.suffix}')].append(p)
+        for folder in places(self.at):
+            for p in files(folder):
+                if p.stat().st_size and not {'tensorboard', 'excerpt'} & set(p.parts):   # those are for watchers
+                    groups[re.sub(r'\d', '', f'{folder.name} {p.parent.name if p.suffix in (".json", ".wav") else ""}{p.name if p.suffix in (".json", ".csv", ".ckpt", ".safetensors") and p.parent.name!="tracks" else p.suffix}')].append(p)
         path = self.rng.choice(groups[self.rng.choice(sorted(groups))])
         data = path.read_bytes()
         if self.rng.random()<.5: bad, how = data[:self.rng.randrange(len(data))], 'cut'
@@ -331,14 +350,14 @@ class Round:
 
     def corrupt(self):
         "Damage after a run that ended, or was killed."
-        if self.rng.random()<.5: self.run('first run')
+        if self.rng.random()<(.5 if self.job in ('prepare', 'separate', 'convert') else .15): self.run('first run')
         else: self.interrupted(signal.SIGKILL)
         path, data = self.damage()
         code = self.run('run over the damage', (0, 1))
         theirs = path.relative_to(self.at).parts[0] in ('in', 'songs')      # the user's: what it says is believed
         name = path.name
         if code==1:
-            if name not in self.said() and path.parent.name not in self.said(): self.fail(f'the sentence does not name {name}: {last_words(self.said())}')
+            if name not in self.said() and path.parent.name not in self.said() and name!='params.json': self.fail(f'the sentence does not name {name}: {last_words(self.said())}')
             if theirs or 'train-vocals' in str(path) and self.job!='train': path.write_bytes(data)
             else: path.unlink(missing_ok=True)
             code = self.run('run after it was mended' if theirs else 'run after it was removed')
@@ -354,11 +373,8 @@ class Round:
 
     def rights(self):
         "A folder or a file may not be written or read for a while."
-        if is_root:
-            self.nobody = True
-            for p in (self.at, *self.at.rglob('*')): os.chown(p, NOBODY, NOBODY, follow_symlinks=False)
         self.interrupted(signal.SIGKILL)
-        some = [p for f in ('outputs', 'data', 'out', 'in', 'songs') if (self.at/f).exists() for p in (self.at/f, *(self.at/f).rglob('*'))]
+        some = [p for f in places(self.at) for p in (f, *f.rglob('*'))]
         path = self.rng.choice([p for p in some if p.is_dir()] if self.rng.random()<.6 else [p for p in some if p.is_file()])
         was, mode = path.stat().st_mode, self.rng.choice((0, 0o444 if path.is_file() else 0o555))
         path.chmod(mode)
@@ -383,13 +399,13 @@ class Round:
     def clock(self):
         "Files from 1970 or the future; as root, a monotonic clock that has jumped, too."
         self.interrupted(signal.SIGKILL)
-        before = done_files(self.at)
+        before = done_files(self.at, scored=False)          # scores are of files as they were: by their dates
         when = self.rng.choice((0, 1, time.time()+86400, time.time()+10*365*86400, 2**31+5))
-        some = [p for f in ('outputs', 'data', 'out', 'in', 'songs') if (self.at/f).exists() for p in (self.at/f).rglob('*')]
+        some = [p for f in places(self.at) for p in f.rglob('*')]
         for p in self.rng.sample(some, len(some)//2): os.utime(p, (when, when))
         self.tell(f'{len(some)//2} of {len(some)} files and folders from {when:.0f}')
         jump = self.rng.choice((0, 3600, 86400*300))
-        if is_root and jump and ctypes.CDLL(None).unshare(0x80)==0:           # CLONE_NEWTIME, for the children
+        if is_root and jump and libc.unshare(0x80)==0:           # CLONE_NEWTIME, for the children
             Path('/proc/self/timens_offsets').write_text(f'monotonic {jump} 0\nboottime {jump} 0')
             self.tell(f'monotonic clock +{jump} s')
         self.last(before)
@@ -405,7 +421,7 @@ class Round:
         logs = '\n'.join(f'--- {p.name}\n{self.said(p)[-3000:]}' for p in sorted((self.at/'tmp').glob('*.log'))) if self.wrong else ''
         return dict(n=self.n, job=self.job, kind=self.kind, story=self.story, wrong=self.wrong, logs=logs, seconds=time.monotonic()-began)
 
-def last_words(text): return ' | '.join([line for line in text.replace('\r', '\n').split('\n') if line.strip()][-2:])[-300:]
+def last_words(text): return ' | '.join([line for line in text.split('\n') if line.strip()][-2:])[-300:]
 
 KINDS = ('kill', 'term', 'int', 'full', 'corrupt', 'rights', 'two', 'clock')
 WEIGHTS = dict(kill=3, corrupt=5)                                 # others once
@@ -443,12 +459,14 @@ def lay_out(base):
         at = base/'start'/job
         for name in ('outputs', 'data', 'tmp'): (at/name).mkdir(parents=True)
         if job in ('train', 'evaluate', 'finetune'): shutil.copytree(songs, at/'songs')
-        if job in ('separate', 'finetune', 'convert'): (at/'in').mkdir()
+        plain = base/'plain' if job=='finetune' else at/'in'        # finetune: the names of labels depend on where the songs are
+        if job in ('separate', 'finetune', 'convert'): plain.mkdir()
         if job in ('separate', 'finetune'):
             for p in sorted(songs.glob('*/*/mixture.wav'))[:4]:
                 x, rate = sf.read(p)
                 if job=='finetune': x = np.concatenate([x, x[::-1], x])
-                sf.write(at/'in'/(p.parent.name[:2]+p.parts[-3]+('.flac' if 'test' in p.parts else '.wav')), x, rate)
+                sf.write(plain/(p.parent.name[:2]+p.parts[-3]+('.flac' if 'test' in p.parts else '.wav')), x, rate)
+        if job=='finetune': (at/'in').symlink_to(plain)
         if job=='convert':
             for n, name in enumerate(('one', 'two')): foreign(at/'in'/f'{name}.ckpt', n)
 
@@ -457,18 +475,18 @@ def measure(base):
     needs = {}
     for job in JOBS:
         at = base/f'first-{job}'
-        shutil.copytree(base/'start'/job, at)
+        shutil.copytree(base/'start'/job, at, symlinks=True)
         began = time.monotonic()
         code = ended(child(job, at, at/'tmp'/'log'), 300)
         seconds = time.monotonic()-began
         if code: sys.exit(f'{job} fails when nothing disturbs it ({code}):\n{(at/"tmp"/"log").read_text()[-3000:]}')
-        before = sum(p.stat().st_size for f in ('outputs', 'out') for p in (base/'start'/job/f).rglob('*') if p.is_file())
-        size = sum(p.stat().st_size for f in ('outputs', 'out') for p in (at/f).rglob('*') if p.is_file())-before
+        pages = lambda folder: sum(-(-p.stat().st_size//4096)*4096 for p in folder.rglob('*') if p.is_file())
+        size = {f: pages(at/f)-pages(base/'start'/job/f) for f in ('outputs', 'out', 'data', 'songs')}
         needs[job] = dict(seconds=seconds, size=size, want=result(job, at))
         if job=='train':
             for other in ('separate', 'evaluate', 'finetune'):
                 shutil.copytree(finished(at)[-1], base/'start'/other/'outputs'/finished(at)[-1].name)
-        print(f'{job}: {seconds:.1f} s, {size/1e6:.1f} MB, {len(needs[job]["want"])} files', flush=True)
+        print(f'{job}: {seconds:.1f} s, {sum(size.values())/1e6:.1f} MB, {len(needs[job]["want"])} files', flush=True)
     return needs
 
 def plan(rounds, seed):

@@ -116,7 +116,12 @@ class Run:
 
     def _json(self, name):
         path = self.folder/name
-        return json.loads(path.read_text(encoding='utf-8')) if path.is_file() else {}
+        if not path.is_file(): return {}
+        try: return dict(json.loads(path.read_text(encoding='utf-8')))
+        except OSError as e: raise InputError(f'{path} cannot be read ({e.strerror})') from None
+        except (ValueError, TypeError) as e:
+            raise InputError(f'{path} is damaged ({e}); remove it, and nothing is known of this run'
+                             ) from None
     @property
     def record(self) -> dict: return self._json('params.json')
     @property

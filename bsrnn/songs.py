@@ -18,7 +18,7 @@ from string import Formatter
 
 from tqdm import tqdm
 
-from .audio import SUFFIXES, info, sound_format, tags, writer
+from .audio import SUFFIXES, info, read, sound_format, tags, writer
 from .stream import blocks
 from .workspace import DiskFull, InputError, shown
 
@@ -80,7 +80,18 @@ class Job:
     paths:dict  # Target, or 'residual' -> file
 
     @property
-    def missing(self) -> dict: return {k: p for k, p in self.paths.items() if not os.path.exists(p)}
+    def missing(self) -> dict: return {k: p for k, p in self.paths.items() if not _is_whole(p, self.song)}
+
+def _is_whole(path, song):
+    "Is this file there, as long as the song, and is its end?"
+    if not os.path.exists(path): return False
+    try: seconds = info(song).seconds
+    except InputError: return True                          # nothing to compare with: it is left alone
+    try:
+        i = info(path)
+        end = read(path, max(0, i.frames-1000))[0].shape[1]
+    except InputError: return False
+    return abs(i.seconds-seconds)<=.1 and end==min(1000, i.frames)
 
 def plan_jobs(
     songs,     # From `find_songs`

@@ -223,9 +223,7 @@ class Log:
         wandb='',  # Project of Weights & Biases to log to, too
     ):
         self.path, self.rows, self.online = Path(folder)/'log.csv', [], None
-        if self.path.exists():
-            with open(self.path, newline='') as f:
-                self.rows = [r for r in csv.DictReader(f) if int(r['step'])<=step]
+        if self.path.exists(): self.rows = [r for r in self._logged() if int(r['step'])<=step]
         self.next, self.live_path = 0., Path(folder)/'live.csv'
         kept = [r for r in read_live(self.live_path) if r['step']<=step]
         with atomic(self.live_path) as part, open(part, 'w', newline='') as f:
@@ -235,6 +233,16 @@ class Log:
             self.board = SummaryWriter(str(Path(folder)/'tensorboard'), purge_step=step or None)
         except ImportError: self.board = None
         if wandb: self.online = self._join(wandb, Path(folder).resolve())
+
+    def _logged(self):
+        "Rows of log.csv; lines that are damaged are left out, and counted."
+        text, rows, bad = self.path.read_text(errors='replace'), [], 0
+        for row in csv.DictReader(io.StringIO(text, newline='')):
+            try: int(row['step']); [float(row[k]) for k in self.fields]
+            except (ValueError, TypeError, KeyError): bad += 1
+            else: rows.append({k: row[k] for k in self.fields})
+        if bad: warnings.warn(f'{self.path}: {bad} damaged lines are left out')
+        return rows
 
     def _join(self, project, folder):
         "This run in a project of Weights & Biases; a run that is taken up is the same one there."
