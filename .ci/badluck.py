@@ -65,8 +65,9 @@ def convert():
     for name in ('one', 'two'):
         if not Path(f'out/{name}.safetensors').exists():
             worst = max(worst, command('convert', f'in/{name}.ckpt', f'out/{name}.safetensors'))
-    if not worst: save_pretrained(load_model('out/one.safetensors'), 'out/hub')
-    return worst
+    if worst: return worst
+    models = [load_model(f'out/{name}.safetensors') for name in ('one', 'two')]
+    save_pretrained(models[0], 'out/hub')
 
 def finetune():
     notebook('finetune', model=str(model_folder()), songs='in', data='songs', preset='smoke', rounds=2, steps=4, n_valid=1,
@@ -357,7 +358,7 @@ class Round:
         theirs = path.relative_to(self.at).parts[0] in ('in', 'songs')      # the user's: what it says is believed
         name = path.name
         if code==1:
-            if name not in self.said() and path.parent.name not in self.said() and name!='params.json': self.fail(f'the sentence does not name {name}: {last_words(self.said())}')
+            if not any(x in self.said() for x in (name, path.parent.name, *(['songs'] if theirs else ()))) and name!='params.json': self.fail(f'the sentence does not name {name}: {last_words(self.said())}')
             if theirs or 'train-vocals' in str(path) and self.job!='train': path.write_bytes(data)
             else: path.unlink(missing_ok=True)
             code = self.run('run after it was mended' if theirs else 'run after it was removed')

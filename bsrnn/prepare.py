@@ -261,6 +261,7 @@ def prepare_dataset(
                  for w in caught if isinstance(w.message, LeftOut)]
         reports = inspect_tracks(tracks, folder/subset, seconds/n_chunks, workers, progress)
         good = {r['name']: r for r in reports if 'error' not in r}
+        if subset=='train': listed = sorted(good)
         for stem in sorted({k for r in good.values() for k in r['stems']}):
             found = {name: salient(r, stem, n_chunks, overlap, quantile, floor, share)
                      for name, r in good.items()}
@@ -276,7 +277,7 @@ def prepare_dataset(
     for old in set(kept_json(folder/'dataset.json').get('lists', []))-set(lists):
         (folder/old).unlink(missing_ok=True)
     for name, some in lists.items(): write_sad(folder/name, some)
-    _keep(folder/'dataset.json', dict(path=str(Path(root).resolve()), settings=settings,
+    _keep(folder/'dataset.json', dict(path=str(Path(root).resolve()), settings=settings, tracks=listed,
                                       lists={name: _sum(folder/name) for name in sorted(lists)}))
     table = pd.DataFrame(rows, columns=['subset', 'track', 'seconds', 'stems', 'rates', 'silent', 'sum_db',
                                         'clipped', 'nonfinite', 'problems'])
@@ -318,7 +319,8 @@ def segments_for(
     other = [folder/f for f, was in known.items() if _sum(folder/f)!=was]
     for f in filter(Path.exists, other):
         warnings.warn(f'{f} is not as prepare wrote it: it is made anew; give lists of your own as sad_lists')
-    fresh = not other and all(f'{k}_train.txt' in known for k in stems)
+    fresh = (not other and all(f'{k}_train.txt' in known for k in stems)
+             and {t.name for t in tracks}<=set(note.get('tracks', [])))  # one could not be read at that time
     if not fresh or any(_saved(t, _report_path(folder/'train', t), chunk_s) is None for t in tracks):
         prepare_dataset(root, table, progress=progress, **note.get('settings', {}))
     return load_segments(folder, stems)

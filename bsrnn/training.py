@@ -32,7 +32,7 @@ from .loss import LOSSES, training_loss
 from .mixing import batches, describe
 from .separate import (PRECISIONS, STEREO, check_precision, fast_bf16, keep_memory, pick_device,
                             separate)
-from .weights import save_model
+from .weights import load_model, save_model
 from .workspace import InputError, atomic, shown
 
 # %% ../nbs/34_training.ipynb #fc9f3011
@@ -341,6 +341,12 @@ def _bad_batch(folder, mixer, recipe, step, loss, norm):
             f'made of {", ".join(sources)}. Try a lower lr'
             +('' if recipe.nonfinite=='skip' else ', or nonfinite=skip if only this batch is bad'))
 
+def _no_model(folder):
+    "What is wrong with the best model so far; empty if nothing is."
+    try: load_model(folder)
+    except InputError as e: return str(e)
+    return ''
+
 def fit(
     model,          # `BSRNN`
     mixer,          # `Mixer` over the training tracks
@@ -376,6 +382,9 @@ def fit(
         state.update(load_checkpoint(last, model, average, optimizer))
         if me==0:
             print(f'going on from step {state["step"]}, {state["seconds"]/60:.1f} minutes into training')
+        if state['best_step'] and (wrong := _no_model(folder)):
+            if me==0: warnings.warn(f'{wrong}; the best from here on takes its place')
+            state.update(best=-math.inf, best_step=0)
     if recipe.compile: compile_parts(model)
     net, opt = fabric.setup(model, optimizer)
     if not state['step']: average.load_state_dict(model.state_dict())              # all processes begin alike
@@ -468,7 +477,7 @@ def fit(
             if state['seconds']>=next_look and share()<1: look()
             elif state['seconds']>=next_save: save(); next_save = state['seconds']+60*recipe.save_minutes
             told = fabric.broadcast(stop.heard) if world>1 else stop.heard            # process 0 decides
-        if done() and state['looked']!=state['step']: look()
+        if done() and (state['looked']!=state['step'] or not state['best_step']): look()
         say('done' if done() else 'stopped')
     if me==0: log.close()
     if told and not done():
