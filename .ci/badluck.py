@@ -15,7 +15,7 @@ PATIENCE, is_root, libc = 120, os.geteuid()==0, ctypes.CDLL(None)
 
 # what a job imports late is imported once, here: the children are forks of this process
 import numpy as np, pandas as pd, soundfile as sf, torch
-import IPython.display, librosa, matplotlib.pyplot, nbformat, safetensors.numpy, scipy.signal  # noqa: F401
+import IPython.display, librosa, matplotlib.backends.backend_agg, matplotlib.pyplot, nbformat, safetensors.numpy, scipy.signal  # noqa: F401
 import bsrnn.catalogue, bsrnn.cli, bsrnn.compare, bsrnn.demo, bsrnn.importers, bsrnn.panels, bsrnn.selftrain, bsrnn.songs, bsrnn.trainer
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config

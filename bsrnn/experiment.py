@@ -156,7 +156,8 @@ class Run:
         wait=10.,  # How long to wait for another process to let go, s
     ):
         "Keep other processes out of this run while this one lives; `InputError` if another is in it."
-        self._lock = open(self.folder/'.lock', 'w')
+        try: self._lock = open(self.folder/'.lock', 'w')
+        except OSError as e: raise InputError(f'{self.folder} cannot be written ({e.strerror})') from None
         end = time.monotonic()+wait
         while True:
             try: return fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

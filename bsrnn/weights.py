@@ -18,7 +18,7 @@ from safetensors import safe_open, SafetensorError
 from safetensors.torch import save
 
 from .model import BSRNN, Bag, BSRNNConfig, n_params
-from .workspace import InputError, atomic, make_folder
+from .workspace import InputError, atomic, make_folder, may_read
 
 # %% ../nbs/24_weights.ipynb #ad5d4feb
 def _checksum(weights, header):
@@ -123,6 +123,7 @@ def load_model(
     if not isinstance(path, (str, os.PathLike)):
         raise InputError(f'expected the path of a model file or run folder, got {path!r}')
     path = Path(path)/'model.safetensors' if Path(path).is_dir() else Path(path)
+    may_read(path)
     weights, header = read_weights(path)
     said = header.pop('checksum', None)                          # files of other programs have none
     parts, shares = _parts(path, weights, header)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FULL', 'INK', 'STYLE', 'CYCLE', 'InputError', 'DiskFull', 'project_root', 'in_test', 'data_dir', 'outputs_dir',
-           'somebody_there', 'shown', 'make_folder', 'atomic', 'atomic_dir', 'keep_json', 'kept_json', 'scratch', 'alt',
-           'figure_style', 'start_chapter', 'exercise']
+           'somebody_there', 'shown', 'may_read', 'make_folder', 'atomic', 'atomic_dir', 'keep_json', 'kept_json',
+           'scratch', 'alt', 'figure_style', 'start_chapter', 'exercise']
 
 # %% ../nbs/00_workspace.ipynb #923593ee
 import base64
@@ -91,6 +91,17 @@ def shown(
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 # %% ../nbs/00_workspace.ipynb #33fb5101
+def may_read(
+    path,  # A file or folder, or what is none
+):
+    "Raises `InputError` if it is there, or may be, and this user has no right to read it."
+    try: os.stat(path)
+    except PermissionError: pass
+    except OSError: return
+    else:
+        if os.access(path, os.R_OK | os.X_OK*os.path.isdir(path)): return
+    raise InputError(f'{path} may not be read: permission denied')
+
 def make_folder(
     path,  # The folder
 ):
