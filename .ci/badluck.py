@@ -518,6 +518,8 @@ def main():
     a = a.parse_args()
     began, base = time.monotonic(), Path(tempfile.mkdtemp(prefix='badluck-')).resolve()
     base.chmod(0o755)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    outcomes, running = [], {}
     try:
         make(lay_out, base)
         needs = measure(base)
@@ -525,12 +527,12 @@ def main():
         todo = [(n, job, kind) for n, (job, kind) in enumerate(plan(a.rounds, a.seed)) if not a.only or n in a.only]
         for why in sorted({w for _, _, kind in todo if (w := possible(kind))}): print(f'skipped: {why}')
         todo = [t for t in todo if not possible(t[2])]
-        outcomes, running = [], {}
         while todo or running:
             while todo and len(running)<a.side:
                 n, job, kind = todo.pop(0)
                 sys.stdout.flush()
                 if not (pid := os.fork()):
+                    os.setsid(); signal.signal(signal.SIGTERM, signal.SIG_DFL)
                     out = Round(n, a.seed, job, kind, base, needs).play()
                     (base/f'round-{n}.json').write_text(json.dumps(out))
                     os._exit(0)
@@ -546,6 +548,9 @@ def main():
             if len(outcomes)%20==0: print(f'{len(outcomes)} rounds, {time.monotonic()-began:.0f} s', flush=True)
             if not (a.keep and o['wrong']): shutil.rmtree(base/f'round-{n}', ignore_errors=True)
     finally:
+        for pid in running: end_all(pid)
+        for line in Path('/proc/mounts').read_text().splitlines() if is_root and Path('/proc/mounts').exists() else ():
+            if line.split()[1].startswith(f'{base}/'): subprocess.run(['umount', '-l', line.split()[1]], check=False)
         if not a.keep: shutil.rmtree(base, ignore_errors=True)
         else: print(f'folders: {base}')
     failed = sum(bool(o['wrong']) for o in outcomes)
