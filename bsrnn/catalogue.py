@@ -30,7 +30,7 @@ from tqdm import tqdm
 from .importers import import_model
 from .model import Bag
 from .weights import load_model
-from .workspace import InputError, atomic, make_folder, shown
+from .workspace import InputError, atomic, make_folder, shown, may_read
 
 # %% ../nbs/26_catalogue.ipynb #c366d638
 @dataclass(frozen=True)
@@ -358,6 +358,7 @@ def open_model(
     if not named or not model:
         raise InputError(f'model is {model!r}; expected a file, a run folder, a name in the catalogue, '
                          'or several')
+    for m in model: may_read(m)
     if not isinstance(weights, (list, tuple)) or not all(isinstance(v, Real) for v in weights):
         raise InputError(f'weights is {weights!r}; expected a list of numbers, one for each model')
     if (ema or layout) and all(map(_own, model)):

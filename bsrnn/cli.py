@@ -236,6 +236,9 @@ def _answer(a):
     except InputError as e:
         if _is_first(): print(f'bsrnn: {e}', file=sys.stderr)
         return getattr(e, 'code', 1)                              # a training that was stopped: 130
+    except PermissionError as e:
+        print(f'bsrnn: {e.filename} may not be read or written: permission denied', file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print('bsrnn: stopped; what is finished stays, and the same command goes on from there',
               file=sys.stderr)

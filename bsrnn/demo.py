@@ -502,7 +502,9 @@ def _write_track(folder, song, seconds, seed):
     if folder.exists(): return
     tracks = mix(perform(song, seconds, seed), np.random.default_rng([seed, 9]))
     with atomic_dir(folder) as part:
-        for name, x in tracks.items(): sf.write(part/f'{name}.wav', x.T, SR, subtype='PCM_16')
+        for name, x in tracks.items():
+            sf.write(file := BytesIO(), x.T, SR, subtype='PCM_16', format='WAV')
+            (part/f'{name}.wav').write_bytes(file.getbuffer())     # a full disk is told by Python only
 
 def _check_seconds(seconds):
     if seconds is not None and not (isinstance(seconds, Real) and 1<=seconds<=600):

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from .audio import SUFFIXES
-from .workspace import InputError
+from .workspace import InputError, may_read
 
 # %% ../nbs/39_estimates.ipynb #d29bdf2c
 KNOWN = {'vocals', 'drums', 'bass', 'other', 'piano', 'guitar', 'accompaniment', 'instrumental',
@@ -67,6 +67,7 @@ def holds_estimates(
     path,  # What somebody wants scored
 ) -> bool:
     "Is this a folder of audio files, and not of a model?"
+    may_read(path)
     if not Path(path).is_dir(): return False
     weights = any(f.suffix in ('.safetensors', '.ckpt', '.pt', '.pth') for f in Path(path).iterdir())
     return not weights and bool(_audio_in(path))

@@ -116,7 +116,12 @@ class Run:
 
     def _json(self, name):
         path = self.folder/name
-        return json.loads(path.read_text(encoding='utf-8')) if path.is_file() else {}
+        if not path.is_file(): return {}
+        try: return dict(json.loads(path.read_text(encoding='utf-8')))
+        except OSError as e: raise InputError(f'{path} cannot be read ({e.strerror})') from None
+        except (ValueError, TypeError) as e:
+            raise InputError(f'{path} is damaged ({e}); remove it, and nothing is known of this run'
+                             ) from None
     @property
     def record(self) -> dict: return self._json('params.json')
     @property
@@ -151,7 +156,8 @@ class Run:
         wait=10.,  # How long to wait for another process to let go, s
     ):
         "Keep other processes out of this run while this one lives; `InputError` if another is in it."
-        self._lock = open(self.folder/'.lock', 'w')
+        try: self._lock = open(self.folder/'.lock', 'w')
+        except OSError as e: raise InputError(f'{self.folder} cannot be written ({e.strerror})') from None
         end = time.monotonic()+wait
         while True:
             try: return fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

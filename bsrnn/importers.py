@@ -11,6 +11,7 @@ import os
 import pickle
 import re
 import warnings
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
@@ -55,6 +56,13 @@ def plain(
     if isinstance(value, (list, tuple)): return [plain(v) for v in value]
     return value
 
+def _damaged(path):
+    "What is damaged in a zip file, as checkpoints are, by its checksums; empty if nothing is."
+    if not zipfile.is_zipfile(path): return ''
+    try:
+        with zipfile.ZipFile(path) as z: return z.testzip() or ''
+    except Exception as e: return f'its index, {type(e).__name__}'
+
 def read_checkpoint(
     path,  # A .ckpt, .pt or .pth file
 ) -> dict:
@@ -70,6 +78,9 @@ def read_checkpoint(
     except ValueError: names = []
     except Exception as e:
         raise InputError(f'{path} is no checkpoint of PyTorch, or damaged ({type(e).__name__})') from None
+    if part := _damaged(path):
+        warnings.warn(f'{path} is damaged, or was written without checksums ({part}): '
+                      'compare it with another copy', stacklevel=2)
     bad = [n for n in names if n not in PLAIN and not n.startswith(SHELLS)]
     if bad:
         raise InputError(f'{path} would run code when it is opened ({", ".join(sorted(bad))}); '

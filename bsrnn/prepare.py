@@ -23,7 +23,7 @@ from .audio import SILENT, Track, info
 from .data import LeftOut, find_tracks, split_tracks, subset_folder
 from .manifest import is_manifest
 from .sad import chunk_energies, chunk_step, read_sad, salient_chunks, salient_starts, write_sad
-from .workspace import InputError, atomic, data_dir, make_folder
+from .workspace import InputError, data_dir, keep_json, kept_json, make_folder
 
 # %% ../nbs/13_prepare.ipynb #306d7e6f
 def _stats(x, s, chunk):
@@ -113,19 +113,16 @@ def dataset_folder(
     if not root.is_dir(): raise InputError(f'{root} is not a folder; expected a dataset')
     for folder in [data_dir()/'sad'/root.name,
                    data_dir()/'sad'/f'{root.name}-{hashlib.sha256(str(root).encode()).hexdigest()[:6]}']:
-        note = _read_json(folder/'dataset.json')
-        if not note: _write_json(folder/'dataset.json', dict(path=str(root)))
+        file = folder/'dataset.json'
+        note = kept_json(file)
+        if not note and file.exists():
+            warnings.warn(f'{file} is damaged: the lists are made anew, as prepare does without parameters')
+        if not note: _keep(file, dict(path=str(root)))
         if not note or note['path']==str(root): return folder
     raise InputError(f'{folder} belongs to another dataset; remove it')
 
-def _read_json(path):
-    "A dictionary from a file; empty if there is none, or it is damaged."
-    try: return dict(json.loads(path.read_text(encoding='utf-8')))
-    except (OSError, ValueError, TypeError): return {}
-
-def _write_json(path, values):
-    try:
-        with atomic(path) as part: part.write_text(json.dumps(values)+'\n', encoding='utf-8')
+def _keep(path, values):
+    try: keep_json(path, values)
     except OSError as e:
         raise InputError(f'{path} cannot be written ({e.strerror}); '
                          'lists and reports can be kept elsewhere with BSRNN_DATA') from None
@@ -146,7 +143,7 @@ def _key(track, chunk_s):
 # %% ../nbs/13_prepare.ipynb #47b5416e
 def _saved(track, path, chunk_s):
     "A track's report, if it is there and still holds."
-    saved = _read_json(path)
+    saved = kept_json(path)
     try:
         if saved['key']!=json.loads(json.dumps(_key(track, chunk_s))): return None
         # facts are kept, judgements are made anew
@@ -158,7 +155,7 @@ def _report(track, path, chunk_s):
     try: key, report = _key(track, chunk_s), inspect_track(track, chunk_s)
     except (InputError, OSError) as e:
         return dict(name=track.name, problems=[f'unreadable: {e}'], error=str(e))
-    _write_json(path, dict(key=key, report=report))
+    _keep(path, dict(key=key, report=report))
     return report
 
 def inspect_tracks(
@@ -264,6 +261,7 @@ def prepare_dataset(
                  for w in caught if isinstance(w.message, LeftOut)]
         reports = inspect_tracks(tracks, folder/subset, seconds/n_chunks, workers, progress)
         good = {r['name']: r for r in reports if 'error' not in r}
+        if subset=='train': listed = sorted(good)
         for stem in sorted({k for r in good.values() for k in r['stems']}):
             found = {name: salient(r, stem, n_chunks, overlap, quantile, floor, share)
                      for name, r in good.items()}
@@ -276,17 +274,22 @@ def prepare_dataset(
             lists[f'{stem}_{subset}.txt'] = {k: v for k, v in found.items() if k not in held}
             if held: lists[f'{stem}_valid.txt'] = {k: v for k, v in found.items() if k in held}
         rows += [_row(subset, r) for r in reports]; everything += reports
-    for old in set(_read_json(folder/'dataset.json').get('lists', []))-set(lists):
+    for old in set(kept_json(folder/'dataset.json').get('lists', []))-set(lists):
         (folder/old).unlink(missing_ok=True)
     for name, some in lists.items(): write_sad(folder/name, some)
-    _write_json(folder/'dataset.json',
-                dict(path=str(Path(root).resolve()), lists=sorted(lists), settings=settings))
+    _keep(folder/'dataset.json', dict(path=str(Path(root).resolve()), settings=settings, tracks=listed,
+                                      lists={name: _sum(folder/name) for name in sorted(lists)}))
     table = pd.DataFrame(rows, columns=['subset', 'track', 'seconds', 'stems', 'rates', 'silent', 'sum_db',
                                         'clipped', 'nonfinite', 'problems'])
     for a, b in find_copies(everything):
         table.loc[table.track.isin([a, b]), 'problems'] += f'; "{a}" and "{b}" are the same song'
     table['problems'] = table.problems.str.removeprefix('; ')
     return table, folder
+
+def _sum(path):
+    "A checksum of a file; empty if it cannot be read."
+    try: return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except OSError: return ''
 
 def _row(subset, r):
     if 'error' in r: return dict(subset=subset, track=r['name'], problems=r['problems'][0]+' (left out)')
@@ -310,10 +313,14 @@ def segments_for(
                              f'expected one with files such as {stems[0]}_train.txt')
         return load_segments(lists, stems)
     folder = dataset_folder(root)
-    note = _read_json(folder/'dataset.json')
+    note = kept_json(folder/'dataset.json')
     chunk_s = note['settings']['seconds']/note['settings']['n_chunks'] if 'settings' in note else 0.
-    fresh = all(f'{k}_train.txt' in note.get('lists', []) and (folder/f'{k}_train.txt').is_file()
-                for k in stems)
+    known = note.get('lists', {})
+    other = [folder/f for f, was in known.items() if _sum(folder/f)!=was]
+    for f in filter(Path.exists, other):
+        warnings.warn(f'{f} is not as prepare wrote it: it is made anew; give lists of your own as sad_lists')
+    fresh = (not other and all(f'{k}_train.txt' in known for k in stems)
+             and {t.name for t in tracks}<=set(note.get('tracks', [])))  # one could not be read at that time
     if not fresh or any(_saved(t, _report_path(folder/'train', t), chunk_s) is None for t in tracks):
         prepare_dataset(root, table, progress=progress, **note.get('settings', {}))
     return load_segments(folder, stems)

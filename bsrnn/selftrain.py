@@ -9,11 +9,11 @@ __all__ = ['NOTE', 'kind_of', 'label_song', 'song_folder', 'label_songs', 'pool_
 # %% ../nbs/41_selftrain.ipynb #22e6f630
 import copy
 import hashlib
-import json
 import math
 import os
 import shutil
 import time
+import warnings
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -32,7 +32,7 @@ from .spectral import db_above
 from .stream import Resampler, blocks
 from .training import fit, make_fabric, validate
 from .weights import load_model, save_model
-from .workspace import INK, DiskFull, InputError, atomic
+from .workspace import INK, DiskFull, InputError, keep_json, kept_json
 
 # %% ../nbs/41_selftrain.ipynb #93c03cd3
 def kind_of(
@@ -110,8 +110,7 @@ NOTE = 'segments.json'
 
 def _read_note(folder):
     "What is known of a labelled song; empty if it is not done."
-    try: return dict(json.loads((Path(folder)/NOTE).read_text(encoding='utf-8')))
-    except (OSError, ValueError, TypeError): return {}
+    return kept_json(Path(folder)/NOTE)
 
 def song_folder(
     song,  # Audio file
@@ -141,10 +140,11 @@ def label_songs(
             info(song)                                                    # is it one?
             stat = os.stat(song)
             key = [stat.st_size, stat.st_mtime_ns, db, seconds, sorted(curves)]
-            if _read_note(home).get('key')==key: continue
+            done = (home/'target.flac').exists() and (home/'residual.flac').exists()
+            if done and _read_note(home).get('key')==key: continue
             (home/NOTE).unlink(missing_ok=True)
             note = label_song(separator, song, home, curves, db, seconds)
-            with atomic(home/NOTE) as part: part.write_text(json.dumps(dict(song=str(song), key=key, **note)))
+            keep_json(home/NOTE, dict(song=str(song), key=key, **note))
         except DiskFull: raise
         except (InputError, OSError) as e: why[str(song)] = str(e)
     if len(why)==len(songs):
@@ -249,11 +249,13 @@ def check_teacher(
 
 def _write_round(folder, **values):
     "Keep what came out of a round: it is over."
-    with atomic(folder/'round.json') as part: part.write_text(json.dumps(values, indent=1)+'\n')
+    keep_json(folder/'round.json', values)
 
 def _read_round(folder):
-    "What came out of a round; empty if it is not over."
-    return json.loads((folder/'round.json').read_text()) if (folder/'round.json').exists() else {}
+    "What came out of a round; empty if it is not over, or damaged: then it is done again."
+    found = kept_json(folder/'round.json')
+    try: return found and load_model(folder) and found
+    except InputError as e: warnings.warn(str(e)); return {}
 
 def _tally(labels, new):
     "How many songs and segments of each kind there are, and what they cost if that is not counted yet."

@@ -18,7 +18,7 @@ from string import Formatter
 
 from tqdm import tqdm
 
-from .audio import SUFFIXES, info, sound_format, tags, writer
+from .audio import SUFFIXES, info, read, sound_format, tags, writer
 from .stream import blocks
 from .workspace import DiskFull, InputError, shown
 
@@ -80,7 +80,17 @@ class Job:
     paths:dict  # Target, or 'residual' -> file
 
     @property
-    def missing(self) -> dict: return {k: p for k, p in self.paths.items() if not os.path.exists(p)}
+    def missing(self) -> dict: return {k: p for k, p in self.paths.items() if not _is_whole(p)}
+
+def _is_whole(path):
+    "Is this file there, and the end that its header promises? (Of a wav or flac; others do not promise.)"
+    try:
+        with open(path, 'rb') as f: head = f.read(28)
+        i = info(path)
+        end = read(path, max(0, i.frames-1000))[0].shape[1]==min(1000, i.frames)
+    except (OSError, InputError): return False
+    size = int.from_bytes(head[20:28] if head[:4]==b'RF64' else head[4:8], 'little')
+    return end and (head[:4] not in (b'RIFF', b'RF64') or size==2**32-1 or os.path.getsize(path)>=size+8)
 
 def plan_jobs(
     songs,     # From `find_songs`

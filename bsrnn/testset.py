@@ -26,7 +26,7 @@ from .ceilings import ceilings
 from .estimates import Alignment, remark
 from .evaluate import SongScore, museval_frames, museval_module, score_table
 from .metrics import spectral_scores
-from .workspace import InputError, atomic, data_dir, make_folder
+from .workspace import InputError, atomic, data_dir, keep_json, kept_json, make_folder
 
 # %% ../nbs/42_testset.ipynb #64839593
 BLOCK = 30  # seconds that are read at once
@@ -181,12 +181,6 @@ def _key(*what):
     "A short hash of plain values."
     return hashlib.blake2b(json.dumps(what, default=str).encode(), digest_size=10).hexdigest()
 
-def _kept(path):
-    "What a file of ours holds, a dict; empty if it is not there or damaged: then it is computed again."
-    try: kept = json.loads(path.read_text())
-    except (OSError, ValueError): return {}
-    return kept if isinstance(kept, dict) else {}
-
 def _origin(track, targets):
     "What a track's references come from: files, their state, which of them play which role, the rate."
     roles = {k: [(str(f), n) for m in track._members(k) for f, n in track._parts[m]] for k in targets}
@@ -204,7 +198,7 @@ def track_ceilings(
     able = [k for k in targets if track.has(k)]
     path = (data_dir()/'ceilings'
             /f'{_key(_origin(track, able), able, seconds, n_fft, hop, widths)}.json')
-    if kept := _kept(path): return kept
+    if kept := kept_json(path): return kept
     frames = min(track.frames, int(seconds*track.rate)) if seconds else track.frames
     def blocks():
         for i in range(0, frames, BLOCK*track.rate):
@@ -212,7 +206,7 @@ def track_ceilings(
             yield track.mixture(i, n), torch.stack([track.stem(k, i, n) for k in able])
     found = ceilings(blocks(), able, track.rate, n_fft=n_fft, hop=hop, widths=widths) if able else {}
     make_folder(path.parent)
-    with atomic(path) as part: part.write_text(json.dumps(found))
+    keep_json(path, found)
     return found
 
 def digest_of(
@@ -244,7 +238,7 @@ def _one(track, targets, estimates, path, key, how, ladder):
                  for k, one in result['frames'].items()}
         result = dict(key=key, track=track.name, rows=result['rows'], frames=plain)
         make_folder(path.parent)
-        with atomic(path) as part: part.write_text(json.dumps(result, default=float))
+        keep_json(path, result)
         write_museval(plain, path.parent.parent/'museval'/'test'/f'{track.name}.json')
     return result
 
@@ -276,8 +270,10 @@ def evaluate_tracks(
         path = Path(out)/'tracks'/f'{t.name}.json' if out else None
         key = _key(list(targets), how, ladder, what, version, _origin(t, targets),
                    {k: _state(f) for k, f in files.items()})
-        old = _kept(path) if path and (version or not callable(estimates)) else {}
-        if old.get('key')==key: results[t.name] = old
+        old = kept_json(path) if path and (version or not callable(estimates)) else {}
+        if old.get('key')==key:
+            results[t.name] = old
+            write_museval(old['frames'], Path(out)/'museval'/'test'/f'{t.name}.json')
         else: jobs.append((t, list(targets), files, path, key, how, ladder))
     done = len(tracks)-len(jobs)
     if done and progress: print(f'{done} of {len(tracks)} tracks were scored before')

@@ -32,7 +32,7 @@ from .loss import LOSSES, training_loss
 from .mixing import batches, describe
 from .separate import (PRECISIONS, STEREO, check_precision, fast_bf16, keep_memory, pick_device,
                             separate)
-from .weights import save_model
+from .weights import load_model, save_model
 from .workspace import InputError, atomic, shown
 
 # %% ../nbs/34_training.ipynb #fc9f3011
@@ -223,9 +223,7 @@ class Log:
         wandb='',  # Project of Weights & Biases to log to, too
     ):
         self.path, self.rows, self.online = Path(folder)/'log.csv', [], None
-        if self.path.exists():
-            with open(self.path, newline='') as f:
-                self.rows = [r for r in csv.DictReader(f) if int(r['step'])<=step]
+        if self.path.exists(): self.rows = [r for r in self._logged() if int(r['step'])<=step]
         self.next, self.live_path = 0., Path(folder)/'live.csv'
         kept = [r for r in read_live(self.live_path) if r['step']<=step]
         with atomic(self.live_path) as part, open(part, 'w', newline='') as f:
@@ -235,6 +233,16 @@ class Log:
             self.board = SummaryWriter(str(Path(folder)/'tensorboard'), purge_step=step or None)
         except ImportError: self.board = None
         if wandb: self.online = self._join(wandb, Path(folder).resolve())
+
+    def _logged(self):
+        "Rows of log.csv; lines that are damaged are left out, and counted."
+        text, rows, bad = self.path.read_text(errors='replace'), [], 0
+        for row in csv.DictReader(io.StringIO(text, newline='')):
+            try: int(row['step']); [float(row[k]) for k in self.fields]
+            except (ValueError, TypeError, KeyError): bad += 1
+            else: rows.append({k: row[k] for k in self.fields})
+        if bad: warnings.warn(f'{self.path}: {bad} damaged lines are left out')
+        return rows
 
     def _join(self, project, folder):
         "This run in a project of Weights & Biases; a run that is taken up is the same one there."
@@ -333,6 +341,12 @@ def _bad_batch(folder, mixer, recipe, step, loss, norm):
             f'made of {", ".join(sources)}. Try a lower lr'
             +('' if recipe.nonfinite=='skip' else ', or nonfinite=skip if only this batch is bad'))
 
+def _no_model(folder):
+    "What is wrong with the best model so far; empty if nothing is."
+    try: load_model(folder)
+    except InputError as e: return str(e)
+    return ''
+
 def fit(
     model,          # `BSRNN`
     mixer,          # `Mixer` over the training tracks
@@ -368,6 +382,9 @@ def fit(
         state.update(load_checkpoint(last, model, average, optimizer))
         if me==0:
             print(f'going on from step {state["step"]}, {state["seconds"]/60:.1f} minutes into training')
+        if state['best_step'] and (wrong := _no_model(folder)):
+            if me==0: warnings.warn(f'{wrong}; the best from here on takes its place')
+            state.update(best=-math.inf, best_step=0)
     if recipe.compile: compile_parts(model)
     net, opt = fabric.setup(model, optimizer)
     if not state['step']: average.load_state_dict(model.state_dict())              # all processes begin alike
@@ -460,7 +477,7 @@ def fit(
             if state['seconds']>=next_look and share()<1: look()
             elif state['seconds']>=next_save: save(); next_save = state['seconds']+60*recipe.save_minutes
             told = fabric.broadcast(stop.heard) if world>1 else stop.heard            # process 0 decides
-        if done() and state['looked']!=state['step']: look()
+        if done() and (state['looked']!=state['step'] or not state['best_step']): look()
         say('done' if done() else 'stopped')
     if me==0: log.close()
     if told and not done():

@@ -6,6 +6,7 @@
 __all__ = ['CARD', 'save_model', 'read_weights', 'on_device', 'load_model', 'load_pretrained', 'save_pretrained', 'push_to_hub']
 
 # %% ../nbs/24_weights.ipynb #1233022c
+import hashlib
 import json
 import os
 from dataclasses import fields
@@ -17,9 +18,16 @@ from safetensors import safe_open, SafetensorError
 from safetensors.torch import save
 
 from .model import BSRNN, Bag, BSRNNConfig, n_params
-from .workspace import InputError, atomic, make_folder
+from .workspace import InputError, atomic, make_folder, may_read
 
 # %% ../nbs/24_weights.ipynb #ad5d4feb
+def _checksum(weights, header):
+    "Of all tensors, and of what the header says about them."
+    h = hashlib.blake2b(json.dumps(sorted(header.items())).encode(), digest_size=16)
+    for k in sorted(weights):
+        h.update(k.encode()); h.update(weights[k].contiguous().reshape(-1).view(torch.uint8).numpy())
+    return h.hexdigest()
+
 def save_model(
     model,        # A `BSRNN`, or a `Bag` of several
     path,         # File to write, .safetensors
@@ -37,6 +45,7 @@ def save_model(
               'targets': ','.join(model.config.targets),
               'rate': str(model.config.rate),
               'provenance': json.dumps(provenance or getattr(model, 'provenance', {}), default=str)}
+    header['checksum'] = _checksum(weights, header)
     with atomic(path) as part: part.write_bytes(save(weights, header))    # a full disk is told by Python only
     return Path(path)
 
@@ -114,9 +123,13 @@ def load_model(
     if not isinstance(path, (str, os.PathLike)):
         raise InputError(f'expected the path of a model file or run folder, got {path!r}')
     path = Path(path)/'model.safetensors' if Path(path).is_dir() else Path(path)
+    may_read(path)
     weights, header = read_weights(path)
+    said = header.pop('checksum', None)                          # files of other programs have none
     parts, shares = _parts(path, weights, header)
     models = [_build(path, *part) for part in parts]
+    if said and said!=_checksum(weights, header):
+        raise InputError(f'{path} is damaged: its checksum is wrong; take a copy, or make it again')
     model = models[0] if shares is None else Bag(models, shares)
     try: model.provenance = dict(json.loads(header.get('provenance', '{}')))
     except (ValueError, TypeError):

@@ -4,14 +4,16 @@
 
 # %% auto #0
 __all__ = ['FULL', 'INK', 'STYLE', 'CYCLE', 'InputError', 'DiskFull', 'project_root', 'in_test', 'data_dir', 'outputs_dir',
-           'somebody_there', 'shown', 'make_folder', 'atomic', 'atomic_dir', 'scratch', 'alt', 'figure_style',
-           'start_chapter', 'exercise']
+           'somebody_there', 'shown', 'may_read', 'make_folder', 'atomic', 'atomic_dir', 'keep_json', 'kept_json',
+           'scratch', 'alt', 'figure_style', 'start_chapter', 'exercise']
 
 # %% ../nbs/00_workspace.ipynb #923593ee
 import base64
 import errno
 import getpass
+import hashlib
 import html
+import json
 import os
 import platform
 import re
@@ -89,6 +91,17 @@ def shown(
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 # %% ../nbs/00_workspace.ipynb #33fb5101
+def may_read(
+    path,  # A file or folder, or what is none
+):
+    "Raises `InputError` if it is there, or may be, and this user has no right to read it."
+    try: os.stat(path)
+    except PermissionError: pass
+    except OSError: return
+    else:
+        if os.access(path, os.R_OK | os.X_OK*os.path.isdir(path)): return
+    raise InputError(f'{path} may not be read: permission denied')
+
 def make_folder(
     path,  # The folder
 ):
@@ -122,10 +135,11 @@ def _alive(pid):
 def _sweep(path):
     "Remove what processes of this machine left of `path` when they were killed."
     end = _part(path).name.partition('-')[2]                  # all but the number of the process
-    for old in path.parent.glob(f'.*-{escape(end)}'):
-        pid = old.name[1:-len(end)-1]
-        if pid.isdigit() and not _alive(int(pid)):
-            old.unlink(missing_ok=True)
+    for old in path.parent.glob(f'.*-{escape(end)}*'):
+        pid, _, rest = old.name[1:].partition('-')
+        if not pid.isdigit() or _alive(int(pid)): continue
+        if rest==end: old.unlink(missing_ok=True)
+        elif rest[:-8]==end+'.': rmtree(old, ignore_errors=True)  # a folder, of `atomic_dir`
 
 # %% ../nbs/00_workspace.ipynb #931a3963
 @contextmanager
@@ -165,7 +179,7 @@ def atomic_dir(
     path = Path(path)
     if os.path.isfile(path): raise InputError(f'{path} is a file; expected a name for a folder')
     make_folder(path.parent)
-    try: part = Path(mkdtemp(prefix=f'.{path.name}-', dir=path.parent))
+    try: _sweep(path); part = Path(mkdtemp(prefix=f'{_part(path).name}.', dir=path.parent))
     except OSError as e: raise _cannot(path, e) from None
     try:
         yield part
@@ -174,7 +188,31 @@ def atomic_dir(
             try: os.rename(part, path)
             except OSError:  # another process was quicker
                 if not path.exists(): raise
+    except OSError as e:
+        if e.errno in FULL: raise _cannot(path, e) from None
+        raise
     finally: rmtree(part, ignore_errors=True)
+
+# %% ../nbs/00_workspace.ipynb #3399cf43
+def _checksum(values):
+    return hashlib.blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=10).hexdigest()
+
+def keep_json(
+    path,    # The file to write
+    values,  # A dict
+):
+    "Keep what can be computed again as JSON with its checksum, whole or not at all."
+    values = json.loads(json.dumps(values, default=float))
+    with atomic(path) as part:
+        part.write_text(json.dumps({**values, 'checksum': _checksum(values)})+'\n', encoding='utf-8')
+
+def kept_json(
+    path,  # A file, or none there yet
+) -> dict:
+    "What `keep_json` wrote; empty if it is not there, or damaged by a single bit."
+    try: values = dict(json.loads(Path(path).read_text(encoding='utf-8')))
+    except (OSError, ValueError, TypeError, RecursionError): return {}
+    return values if values.pop('checksum', '')==_checksum(values) else {}
 
 # %% ../nbs/00_workspace.ipynb #4d6ba818
 def scratch() -> Path:
