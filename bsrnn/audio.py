@@ -53,7 +53,8 @@ def _check_file(path):
     path = Path(path)
     try: os.stat(path)
     except FileNotFoundError: pass
-    except OSError as e: raise InputError(f'{path} cannot be read ({e.strerror})') from None
+    except (OSError, ValueError) as e:                       # ValueError: a name that no file can have
+        raise InputError(f'{path} cannot be read ({getattr(e, "strerror", e)})') from None
     if path.is_dir(): raise InputError(f'{path} is a folder; expected an audio file')
     if not path.exists(): raise InputError(f'{path} does not exist; expected an audio file')
     if not path.is_file(): raise InputError(f'{path} is no regular file; expected an audio file')
@@ -349,7 +350,7 @@ def check_table(
     if table is not None and not isinstance(table, dict):
         raise InputError(f'stems: {table!r}; expected a table such as {{"other": ["piano", "guitar"]}}')
     for role, names in (table or {}).items():
-        if not isinstance(names, (list, tuple, set)):
+        if not isinstance(names, (list, tuple, set)) or not all(isinstance(k, str) for k in names):
             raise InputError(f'stems: "{role}" is {names!r}; expected a list such as ["piano", "guitar"]')
         if (not isinstance(role, str) or role in ('', 'mixture') or role[0]=='.'
                 or set(role) & set('+/\\\n\t')):

@@ -9,7 +9,6 @@ __all__ = ['SUBSETS', 'FOUR', 'MUSDB_VALID', 'hold_out', 'LeftOut', 'subset_fold
 
 # %% ../nbs/12_data.ipynb #d5b9cbc7
 import hashlib
-import json
 import warnings
 from functools import lru_cache
 from numbers import Integral
@@ -18,7 +17,7 @@ from typing import NamedTuple
 
 from .audio import SILENT, SUFFIXES, Track, check_table
 from .manifest import Manifest, is_manifest
-from .workspace import InputError, atomic_dir, data_dir, project_root
+from .workspace import InputError, atomic_dir, data_dir, parse_json, project_root
 
 # %% ../nbs/12_data.ipynb #13e31256
 def hold_out(
@@ -170,7 +169,7 @@ def stem_table(
 ) -> dict:
     "The table of stems in a parameter; raises `InputError` if it is none."
     try:
-        table = json.loads(text or '{}')
+        table = parse_json(text or '{}')
         assert isinstance(table, dict) and all(isinstance(v, list) and all(isinstance(k, str) for k in v)
                                                for v in table.values())
         assert len({role.lower() for role in table})==len(table)
@@ -187,6 +186,8 @@ def split_targets(
 ) -> tuple:
     "Names of targets as a tuple; raises `InputError` if one is there twice."
     targets = FOUR if targets=='all' else targets.split(',') if isinstance(targets, str) else targets
+    if not isinstance(targets, (list, tuple)) or not all(isinstance(t, str) for t in targets):
+        raise InputError(f'targets are {targets!r}; expected names, such as "vocals,bass"')
     targets = tuple('+'.join(k.strip() for k in t.split('+')) for t in targets)
     if len(set(targets))<len(targets):
         raise InputError(f'targets are {", ".join(targets)}; expected each of them once')

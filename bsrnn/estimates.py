@@ -7,7 +7,6 @@ __all__ = ['KNOWN', 'NOT', 'holds_estimates', 'find_estimates', 'Alignment', 're
 
 # %% ../nbs/39_estimates.ipynb #71c0fc06
 import math
-import os
 import re
 import unicodedata
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 import torch
 
 from .audio import SUFFIXES
-from .workspace import InputError
+from .workspace import InputError, walk
 
 # %% ../nbs/39_estimates.ipynb #d29bdf2c
 KNOWN = {'vocals', 'drums', 'bass', 'other', 'piano', 'guitar', 'accompaniment', 'instrumental',
@@ -58,8 +57,7 @@ def _audio_in(folder):
     "Its audio files, in folders of any depth and through links, without hidden ones."
     hidden = lambda name: name.startswith('.') and not name.startswith('...')
     found = []
-    for here, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(d for d in folders if not hidden(d))
+    for here, files in walk(folder):
         found += [Path(here)/f for f in files if Path(f).suffix.lower() in SUFFIXES and not hidden(f)]
     return sorted(found)
 

@@ -24,7 +24,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from .manifest import Manifest, is_manifest
-from .workspace import InputError, _is_root, atomic, make_folder, outputs_dir, project_root, shown
+from .workspace import (InputError, _is_root, atomic, make_folder, outputs_dir, parse_json, project_root,
+                             shown, walk)
 
 # %% ../nbs/33_experiment.ipynb #45471c3c
 def _injected():
@@ -99,9 +100,8 @@ def fingerprint(
     if is_manifest(folder):
         h.update(Path(folder).read_bytes()); folder = Manifest.read(folder).originals
     elif not Path(folder).is_dir(): raise InputError(f'{folder} is no folder; expected one with data in it')
-    for at, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(d for d in folders if not d.startswith('.'))
-        for f in sorted(f for f in files if not f.startswith('.')):
+    for at, files in walk(folder):
+        for f in (f for f in files if not f.startswith('.')):
             size = Path(at, f).stat().st_size if Path(at, f).exists() else 'missing'  # a link to nowhere
             h.update(f'{Path(at, f).relative_to(folder).as_posix()} {size}\n'.encode(errors='replace'))
     return h.hexdigest()[:16]
@@ -116,9 +116,19 @@ class Run:
 
     def _json(self, name):
         path = self.folder/name
-        return json.loads(path.read_text(encoding='utf-8')) if path.is_file() else {}
+        if not os.path.isfile(path): return {}
+        try: said = parse_json(path.read_text(encoding='utf-8'))
+        except (OSError, ValueError) as e: said = type(e).__name__
+        if not isinstance(said, dict):
+            raise InputError(f'{path} is damaged ({said!r}); expected a record of a run, or no such file')
+        return said
     @property
-    def record(self) -> dict: return self._json('params.json')
+    def record(self) -> dict:
+        said = self._json('params.json')
+        for k, kind in dict(kind=str, started=str, params=dict, facts=dict, environment=dict).items():
+            if not isinstance(said.get(k, kind()), kind):
+                raise InputError(f'{self.folder/"params.json"} is damaged: "{k}" is {said[k]!r}')
+        return said
     @property
     def params(self) -> dict: return self.record.get('params', {})
     @property

@@ -353,7 +353,8 @@ def safe_name(
 ) -> str:
     "The name of a file in the folder it is put into, whatever was sent."
     last = re.split(r'[/\\]', str(name))[-1]
-    last = re.sub(r'[\x00-\x1f\x7f<>:"|?*]', '_', last).strip().lstrip('.') or 'song'
+    last = ''.join(c if c.isprintable() and c not in '<>:"|?*' else '_' for c in last)
+    last = last.strip().lstrip('.') or 'song'
     stem, suffix = os.path.splitext(last)
     while len(os.fsencode(stem+suffix))>200: stem = stem[:-1]
     return stem+suffix
@@ -387,7 +388,7 @@ class FileDrop(anywidget.AnyWidget):
             elif 'give' in message: self._piece(message['of'], int(message['give']))
             elif 'lost' in message: self._drop('the file cannot be read any more; was it moved?')
         except InputError as e: self._drop(str(e))
-        except (KeyError, TypeError, ValueError): pass                       # nobody we know speaks like this
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError): pass    # nobody speaks like this
         except OSError as e: self._drop(f'the file cannot be written ({e.strerror})')
 
     def _begin(self, name, size):

@@ -23,7 +23,7 @@ from .audio import SILENT, Track, info
 from .data import LeftOut, find_tracks, split_tracks, subset_folder
 from .manifest import is_manifest
 from .sad import chunk_energies, chunk_step, read_sad, salient_chunks, salient_starts, write_sad
-from .workspace import InputError, atomic, data_dir, make_folder
+from .workspace import InputError, atomic, data_dir, make_folder, parse_json
 
 # %% ../nbs/13_prepare.ipynb #306d7e6f
 def _stats(x, s, chunk):
@@ -120,7 +120,7 @@ def dataset_folder(
 
 def _read_json(path):
     "A dictionary from a file; empty if there is none, or it is damaged."
-    try: return dict(json.loads(path.read_text(encoding='utf-8')))
+    try: return dict(parse_json(path.read_text(encoding='utf-8')))
     except (OSError, ValueError, TypeError): return {}
 
 def _write_json(path, values):

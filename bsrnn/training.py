@@ -296,7 +296,7 @@ def read_live(
     rows = []
     for line in Path(path).read_text(errors='replace').split('\n')[1:-1]:   # the last one may be half a line
         *numbers, doing = line.split(',')
-        with suppress(ValueError): rows.append(dict(zip(Log.now, [int(numbers[0]), *map(float, numbers[1:])],
+        with suppress(ValueError, IndexError): rows.append(dict(zip(Log.now, [int(numbers[0]), *map(float, numbers[1:])],
                                                         strict=False))|dict(doing=doing))
     return [r for r in rows if len(r)==len(Log.now)]
 

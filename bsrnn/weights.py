@@ -17,7 +17,7 @@ from safetensors import safe_open, SafetensorError
 from safetensors.torch import save
 
 from .model import BSRNN, Bag, BSRNNConfig, n_params
-from .workspace import InputError, atomic, make_folder
+from .workspace import InputError, atomic, make_folder, parse_json
 
 # %% ../nbs/24_weights.ipynb #ad5d4feb
 def save_model(
@@ -70,13 +70,13 @@ def _parts(path, weights, header):
     if header.get('format')!='bsrnn':
         raise InputError(f'{path} is a safetensors file, but not one of bsrnn: it holds no configuration')
     try:
-        values = json.loads(header['config'])
+        values = parse_json(header['config'])
         if 'bag' not in values: return [(values, weights)], None
         inner = lambda i: {k.split('.', 2)[2]: v for k, v in weights.items() if k.startswith(f'models.{i}.')}
         parts = [(one, inner(i)) for i, one in enumerate(values['bag'])]
         if sum(len(w) for _, w in parts)!=len(weights): raise ValueError('there are weights of no model')
         return parts, [float(v) for v in values['weights']]
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as e:
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError) as e:
         raise InputError(f'{path}: its configuration makes no model; the file is damaged ({e})') from None
 
 def _config(path, values, n_tensors):
@@ -118,7 +118,7 @@ def load_model(
     parts, shares = _parts(path, weights, header)
     models = [_build(path, *part) for part in parts]
     model = models[0] if shares is None else Bag(models, shares)
-    try: model.provenance = dict(json.loads(header.get('provenance', '{}')))
+    try: model.provenance = dict(parse_json(header.get('provenance', '{}')))
     except (ValueError, TypeError):
         raise InputError(f'{path}: its provenance cannot be read; the file is damaged') from None
     return on_device(model.eval(), device)

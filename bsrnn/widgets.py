@@ -703,7 +703,7 @@ class StemPlayer(anywidget.AnyWidget):
         if (key := message.get('key')) in self._hot: return self._hot[key]()
         said = dict(piece=message.get('piece'), of=message.get('of'))
         try: self.send(said, self.cut(int(said['piece'])))
-        except (InputError, TypeError, ValueError) as e: self.send(said|dict(error=str(e)))
+        except (InputError, TypeError, ValueError, OverflowError) as e: self.send(said|dict(error=str(e)))
 
 def with_page(
     bundle,  # What a widget shows of itself, from `_repr_mimebundle_`
