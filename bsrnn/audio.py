@@ -370,9 +370,9 @@ class Track:
         table=None,  # Role -> names of the stems that play it, such as {'other': ['piano', 'guitar']}
     ):
         self.path, self.rate, self._frames = Path(path), _whole(rate, 'rate', 'Hz', 1), None
-        if not self.path.exists():
+        if not os.path.exists(self.path):
             raise InputError(f'{self.path} does not exist; expected a folder of stems, or a .stem.mp4')
-        if self.path.is_dir():
+        if os.path.isdir(self.path):
             found = {k: [(f, 0) for f in files] for k, files in _stem_files(self.path).items()}
         elif self.path.name.lower().endswith('.stem.mp4'):
             found = {k: [(self.path, n)] for n, k in enumerate(STEM_STREAMS)}

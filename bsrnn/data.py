@@ -9,6 +9,7 @@ __all__ = ['SUBSETS', 'FOUR', 'MUSDB_VALID', 'hold_out', 'LeftOut', 'subset_fold
 
 # %% ../nbs/12_data.ipynb #d5b9cbc7
 import hashlib
+import os
 import warnings
 from functools import lru_cache
 from numbers import Integral
@@ -17,7 +18,7 @@ from typing import NamedTuple
 
 from .audio import SILENT, SUFFIXES, Track, check_table
 from .manifest import Manifest, is_manifest
-from .workspace import InputError, atomic_dir, data_dir, parse_json, project_root
+from .workspace import InputError, atomic_dir, check_name, data_dir, parse_json, project_root
 
 # %% ../nbs/12_data.ipynb #13e31256
 def hold_out(
@@ -66,7 +67,7 @@ def subset_folder(
     subset,  # 'train', 'valid' or 'test'
 ):
     "The folder of a subset, however it is capitalised, or None; raises `InputError` if `root` is no folder."
-    if not Path(root).is_dir(): raise InputError(f'{root} is not a folder; expected one of songs')
+    if not os.path.isdir(root): raise InputError(f'{root} is not a folder; expected one of songs')
     return next((p for p in sorted(Path(root).iterdir()) if p.is_dir() and p.name.lower()==subset), None)
 
 def _manifest(path, table):
@@ -144,8 +145,7 @@ def musdb_sample() -> Path:
     return folder
 
 def _is_data(path):
-    try: return Path(path).is_dir() or is_manifest(path)
-    except OSError: return False                                           # a name that is too long
+    return os.path.isdir(path) or is_manifest(path)
 
 def find_dataset(
     path='',  # Dataset or manifest, from here or the project; 'musdb-sample'; empty: MUSDB18 in data/
@@ -153,6 +153,7 @@ def find_dataset(
     "The dataset to use: the one given, else the first MUSDB18-like one in `data/`, else None."
     if path=='musdb-sample': return musdb_sample()
     if path:
+        path = check_name(path)
         if not _is_data(path) and _is_data(project_root()/path): path = project_root()/path
         if not _is_data(path):
             raise InputError(f'data "{path}" is not a folder ({Path(path).resolve()}); '

@@ -7,6 +7,7 @@ __all__ = ['KNOWN', 'NOT', 'holds_estimates', 'find_estimates', 'Alignment', 're
 
 # %% ../nbs/39_estimates.ipynb #71c0fc06
 import math
+import os
 import re
 import unicodedata
 from pathlib import Path
@@ -65,7 +66,7 @@ def holds_estimates(
     path,  # What somebody wants scored
 ) -> bool:
     "Is this a folder of audio files, and not of a model?"
-    if not Path(path).is_dir(): return False
+    if not os.path.isdir(path): return False
     weights = any(f.suffix in ('.safetensors', '.ckpt', '.pt', '.pth') for f in Path(path).iterdir())
     return not weights and bool(_audio_in(path))
 
@@ -76,7 +77,7 @@ def find_estimates(
 ) -> dict:
     "Track name -> target -> file; raises `InputError` if there are none, or two for one."
     folder, found, files = Path(folder), {}, _audio_in(folder)
-    if not folder.is_dir(): raise InputError(f'{folder} is no folder; expected one of estimates')
+    if not os.path.isdir(folder): raise InputError(f'{folder} is no folder; expected one of estimates')
     if not tracks: raise InputError('no tracks to find estimates of; give those that find_tracks returns')
     if isinstance(targets, str): targets = [targets]
     wanted = list(targets) or sorted({k for t in tracks for k in t.stems})

@@ -99,7 +99,7 @@ def fingerprint(
     h = hashlib.sha256()
     if is_manifest(folder):
         h.update(Path(folder).read_bytes()); folder = Manifest.read(folder).originals
-    elif not Path(folder).is_dir(): raise InputError(f'{folder} is no folder; expected one with data in it')
+    elif not os.path.isdir(folder): raise InputError(f'{folder} is no folder; expected one with data in it')
     for at, files in walk(folder):
         for f in (f for f in files if not f.startswith('.')):
             size = Path(at, f).stat().st_size if Path(at, f).exists() else 'missing'  # a link to nowhere
@@ -256,12 +256,13 @@ def runs_of(
     model,  # Run folder, or a model file in one; several in a list, or joined by commas
 ) -> list:
     "The runs that models come from; for a member its run's; one without a record for what is no run's."
-    if isinstance(model, (str, Path)): model = [model] if Path(model).exists() else str(model).split(',')
+    if isinstance(model, (str, Path)): model = [model] if os.path.exists(model) else str(model).split(',')
     found = []
     for m in filter(None, model):
         f = Path(str(m).strip())
-        f = f if f.is_dir() else f.parent
-        member = not (f/'params.json').is_file() and (f.parent/'params.json').is_file()
+        f = f if os.path.isdir(f) else f.parent
+        there = lambda folder: os.path.isfile(folder/'params.json')
+        member = not there(f) and there(f.parent)
         found.append(Run(f.parent if member else f))
     return found
 

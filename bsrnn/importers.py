@@ -8,7 +8,6 @@ __all__ = ['PLAIN', 'SHELLS', 'LAYOUTS', 'NO_WEIGHTS', 'OLDER', 'Shell', 'plain'
 
 # %% ../nbs/25_importers.ipynb #dce64e1c
 import os
-import pickle
 import re
 import warnings
 from collections import OrderedDict
@@ -65,7 +64,7 @@ def read_checkpoint(
     "A PyTorch checkpoint's tensors and plain values; raises `InputError` if it would run code, or is none."
     if not isinstance(path, (str, os.PathLike)) or not str(path):
         raise InputError(f'expected the path of a checkpoint, got {path!r}')
-    if not Path(path).is_file(): raise InputError(f'{path} does not exist, or is no file')
+    if not os.path.isfile(path): raise InputError(f'{path} does not exist, or is no file')
     if Path(path).suffix=='.safetensors':
         raise InputError(f'{path} is no checkpoint of PyTorch, but a safetensors file; load_model opens '
                          'those of ours')
@@ -83,8 +82,7 @@ def read_checkpoint(
         with safe_globals(known), warnings.catch_warnings():
             warnings.simplefilter('ignore')
             held = torch.load(path, map_location='cpu', weights_only=True, mmap=bool(names) or None)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError,
-            AttributeError, IndexError, UnicodeDecodeError) as e:
+    except Exception as e:                                   # whatever a damaged pickle makes of its orders
         why = ('it holds objects that are no weights' if 'nsupported' in str(e) or 'Weights only' in str(e)
                else type(e).__name__)
         raise InputError(f'{path} is no checkpoint of PyTorch, or damaged, '
@@ -295,7 +293,7 @@ def _settings(path, held):
         raise InputError(f'{path} holds settings without an end; it is damaged') from None
     if isinstance(own, dict) and own: return own
     for file in (Path(path).with_suffix('.hparams.yaml'), Path(path).parent/'hparams.yaml'):
-        if file.is_file():
+        if os.path.isfile(file):
             try: found = plain(yaml.safe_load(file.read_text(encoding='utf-8'))) or {}
             except Exception as e:                           # yaml lets through what int, datetime and so on raise
                 why = (str(e).splitlines() or [''])[0]
@@ -388,6 +386,6 @@ def convert(
     **kwargs  # See `import_model`
 ) -> Path:
     "Turn a public checkpoint into a model file of ours."
-    if Path(out).exists(): raise InputError(f'{out} exists already; give another name')
+    if os.path.exists(out): raise InputError(f'{out} exists already; give another name')
     model = import_model(path, **kwargs)
     return save_model(model, out, **model.provenance)

@@ -103,7 +103,7 @@ def is_manifest(
 ) -> bool:
     "Is this a manifest, and no folder?"
     path = Path(path)
-    return path.suffix.lower()=='.json' and path.is_file()
+    return path.suffix.lower()=='.json' and os.path.isfile(path)
 
 def _check_name(path):
     "By another ending nobody would know it for a manifest."

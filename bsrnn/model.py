@@ -114,7 +114,7 @@ def preset_config(
     **changes   # Fields of `BSRNNConfig` to set otherwise
 ) -> BSRNNConfig:
     "The configuration of a named preset; raises `InputError` for an unknown name, or values of no model."
-    if preset not in PRESETS:
+    if preset not in [*PRESETS]:
         raise InputError(f'unknown preset "{preset}"; expected one of {", ".join(PRESETS)}')
     unknown = set(changes)-{f.name for f in fields(BSRNNConfig)}
     if unknown:

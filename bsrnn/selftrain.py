@@ -32,7 +32,7 @@ from .spectral import db_above
 from .stream import Resampler, blocks
 from .training import fit, make_fabric, validate
 from .weights import load_model, save_model
-from .workspace import INK, DiskFull, InputError, atomic
+from .workspace import INK, DiskFull, InputError, atomic, parse_json
 
 # %% ../nbs/41_selftrain.ipynb #93c03cd3
 def kind_of(
@@ -110,7 +110,7 @@ NOTE = 'segments.json'
 
 def _read_note(folder):
     "What is known of a labelled song; empty if it is not done."
-    try: return dict(json.loads((Path(folder)/NOTE).read_text(encoding='utf-8')))
+    try: return dict(parse_json((Path(folder)/NOTE).read_text(encoding='utf-8')))
     except (OSError, ValueError, TypeError): return {}
 
 def song_folder(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RECIPES', 'Recipe', 'learning_rate', 'make_fabric', 'validate', 'save_checkpoint', 'load_checkpoint', 'Log',
-           'read_live', 'fit', 'Stopped', 'start_from', 'compile_parts', 'plan']
+           'read_log', 'read_live', 'fit', 'Stopped', 'start_from', 'compile_parts', 'plan']
 
 # %% ../nbs/34_training.ipynb #bf4a92bb
 import copy
@@ -222,10 +222,8 @@ class Log:
         step=0,  # Rows after this step are dropped
         wandb='',  # Project of Weights & Biases to log to, too
     ):
-        self.path, self.rows, self.online = Path(folder)/'log.csv', [], None
-        if self.path.exists():
-            with open(self.path, newline='') as f:
-                self.rows = [r for r in csv.DictReader(f) if int(r['step'])<=step]
+        self.path, self.online = Path(folder)/'log.csv', None
+        self.rows = [r for r in read_log(self.path) if r['step']<=step]
         self.next, self.live_path = 0., Path(folder)/'live.csv'
         kept = [r for r in read_live(self.live_path) if r['step']<=step]
         with atomic(self.live_path) as part, open(part, 'w', newline='') as f:
@@ -288,11 +286,23 @@ class Log:
         self.board.add_audio(f'{target} of {track.name}', y.clamp(-1, 1)[None].cpu(), step, track.rate)
         self.board.flush()
 
+def read_log(
+    path,  # log.csv, or none there yet
+) -> list:
+    "The rows of a run's log, as dicts of numbers; `InputError` if it is damaged."
+    if not os.path.isfile(path): return []
+    try:
+        with open(path, newline='', encoding='utf-8') as f:
+            return [{k: (float, int)[k=='step'](r[k] or 'nan') for k in Log.fields} for r in csv.DictReader(f)]
+    except (OSError, ValueError, KeyError, csv.Error) as e:
+        raise InputError(f'{path} is damaged ({type(e).__name__}: {e}); expected rows of '
+                         f'{", ".join(Log.fields)}') from None
+
 def read_live(
     path,  # live.csv, or none there yet
 ) -> list:
     "What a training has said so far: a dict of numbers, and what it does, for every whole line."
-    if not Path(path).exists(): return []
+    if not os.path.isfile(path): return []
     rows = []
     for line in Path(path).read_text(errors='replace').split('\n')[1:-1]:   # the last one may be half a line
         *numbers, doing = line.split(',')

@@ -45,7 +45,7 @@ def read_weights(
     path,  # A safetensors file
 ):
     "Tensors and header of a safetensors file; raises `InputError` if it is none."
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         raise InputError(f'{path} does not exist; expected a model file, '
                          'or a run folder with model.safetensors in it')
     try:
@@ -113,7 +113,7 @@ def load_model(
     "The `BSRNN` or `Bag` in a model file, ready to use; `InputError` for anything else. Runs no code in it."
     if not isinstance(path, (str, os.PathLike)):
         raise InputError(f'expected the path of a model file or run folder, got {path!r}')
-    path = Path(path)/'model.safetensors' if Path(path).is_dir() else Path(path)
+    path = Path(path)/'model.safetensors' if os.path.isdir(path) else Path(path)
     weights, header = read_weights(path)
     parts, shares = _parts(path, weights, header)
     models = [_build(path, *part) for part in parts]
@@ -145,7 +145,7 @@ def load_pretrained(
     device='cpu',  # Where to put the model
 ):
     "Load a `BSRNN` from a folder or from the Hugging Face hub; raises `InputError` if it is not there."
-    if Path(name).is_dir(): return load_model(name, device)
+    if os.path.isdir(name): return load_model(name, device)
     from huggingface_hub import hf_hub_download
     try: path = hf_hub_download(str(name), 'model.safetensors', revision=revision, token=token)
     except Exception as e:                                  # many kinds: no such name, no network, no right
