@@ -349,13 +349,41 @@ def heads(blob):
         while at>=0 and len(found)<2000: found += range(max(0, at-4), at+24); at = blob.find(name, at+1)
     return found
 
+FIELDS = [  # of headers: name, places behind its beginning, size, order
+    (b'fmt ', (8, 10, 20, 22), 2, 'little'), (b'fmt ', (4, 12, 16), 4, 'little'), (b'data', (4,), 4, 'little'),
+    (b'RIFF', (4,), 4, 'little'), (b'ds64', (8, 16, 24), 8, 'little'), (b'fact', (8,), 4, 'little'),
+    (b'COMM', (8, 14, 16), 2, 'big'), (b'COMM', (4, 10), 4, 'big'), (b'SSND', (4, 8), 4, 'big'),
+    (b'.snd', (4, 8, 12, 16, 20), 4, 'big'), (b'desc', (12, 28, 32, 36), 8, 'big'), (b'pakt', (12, 20, 28), 8, 'big'),
+    (b'OggS', (6,), 8, 'little'), (b'\x01vorbis', (11,), 1, 'big'), (b'\x01vorbis', (12, 16, 20), 4, 'little'),
+    (b'OpusHead', (9,), 1, 'big'), (b'OpusHead', (10, 16), 2, 'little'), (b'OpusHead', (12,), 4, 'little'),
+    (b'Xing', (4, 8, 12), 4, 'big'), (b'Info', (4, 8, 12), 4, 'big'), (b'mdhd', (16, 20), 4, 'big'),
+    (b'mvhd', (16, 20), 4, 'big'), (b'tkhd', (24,), 4, 'big'), (b'elst', (8, 12, 16), 4, 'big'),
+    (b'stts', (8, 12, 16), 4, 'big'), (b'stsz', (8, 12, 16), 4, 'big'), (b'stsc', (8, 12, 16), 4, 'big'),
+    (b'stco', (8, 12), 4, 'big'), (b'mp4a', (20, 22), 2, 'big'), (b'mp4a', (28,), 4, 'big'), (b'alac', (20, 22, 36), 2, 'big'),
+    (b'strh', (24, 28, 36, 40), 4, 'little'), (b'strf', (10,), 2, 'little'), (b'strf', (12, 16), 4, 'little')]
+
+def lie(rng, blob):
+    "A header that says something else: a rate, a number of channels, a length."
+    b, found = bytearray(blob), [(at, *rest) for name, *rest in FIELDS for at in [m.start() for m in re.finditer(re.escape(name), blob)]]
+    if b[:4]==b'fLaC':                                      # rate 20 bits, channels 3, bits 5, samples 36
+        v, (low, size) = int.from_bytes(b[18:26], 'big'), rng.choice(((44, 20), (41, 3), (36, 5), (0, 36), (0, 36)))
+        v = v & ~((2**size-1)<<low) | rng.choice((0, 1, 2**size-1, 2**(size-1), rng.randrange(2**size)))<<low
+        b[18:26] = v.to_bytes(8, 'big')
+    for _ in range(rng.choice((1, 1, 2))):
+        if not found: break
+        at, places, size, order = rng.choice(found)
+        top, old = 2**(8*size)-1, at+rng.choice(places)
+        v = rng.choice((0, 1, 2, 3, 255, top, top-1, top//2, top//2+1, top//16, rng.randint(0, top), 10**5, 10**9, 2**40)) & top
+        b[old:old+size] = v.to_bytes(size, order)
+    return bytes(b)
+
 @reader(.32)
 def audio(rng, at, fair):
     "Sounds through info, read, tags, blocks and Track."
     name = rng.choice(list(S.sounds))
     suffix, blob = S.sounds[name]
     if not fair:
-        blob = hurt(rng, blob, list(S.blobs.values()), heads(blob))
+        blob = lie(rng, blob) if rng.random()<.4 else hurt(rng, blob, list(S.blobs.values()), heads(blob))
         if suffix in ('.ogg', '.opus') and rng.random()<.7: blob = ogg_sums(blob)
         if rng.random()<.1: suffix = rng.choice(['.wav', '.flac', '.mp3', '.ogg', '.m4a', '.raw', '', '.txt', '.stem.mp4'])
     do = rng.choice(('whole', 'part', 'rate', 'blocks', 'track', 'stream'))
@@ -371,8 +399,9 @@ def audio(rng, at, fair):
         hold(x.shape[0]==i.channels and x.shape[1]<=500 and rate==i.rate, f'{x.shape} of {i}')
         if fair and name!='mono': hold(x.shape[1]==500, 'a part is short')
     elif do=='rate':
-        x, rate = read(f, 100, 4000, rate=22050)
-        hold(x.shape[0]==i.channels and x.shape[1]<=4000 and rate==22050, f'{x.shape} of {i}')
+        n = rng.choice((4000, None))
+        x, rate = read(f, 100, n, rate=22050)
+        hold(x.shape[0]==i.channels and x.shape[1]<=(n or 2+i.frames*22050/i.rate) and rate==22050, f'{x.shape} of {i}')
     elif do=='blocks':
         some = list(blocks(f, 1000))
         hold(all(x.shape[0]==i.channels and x.isfinite().all() for x in some), f'blocks of {i}')
@@ -397,6 +426,7 @@ def track_of(rng, at, f, fair):
         (song/'drums.wav').write_bytes(S.sounds['wav16'][1])
         t = Track(song)
     hold(t.frames>=0 and t.stems, 'no stems')
+    if rng.random()<.2: t.stem(t.stems[0])
     for k in t.stems:
         x = t.stem(k, 500, 1000)
         hold(x.shape==(2, 1000) and x.dtype==torch.float32, f'{k} {x.shape}')
@@ -596,7 +626,7 @@ def checkpoint(rng, at, fair):
     if kind==5 or kind==4 and rng.random()<.3:
         blob = f.read_bytes()
         middle = blob.find(b'state_dict')
-        f.write_bytes(hurt(rng, blob, list(S.weights.values()), [*range(200), *range(middle, middle+3000), *range(len(blob)-3000, len(blob))]))
+        f.write_bytes(hurt(rng, blob, list(S.weights.values()), [*range(200), *range(middle, middle+3000), *range(max(0, len(blob)-3000), len(blob))]))
     if not fair and rng.random()<.02: f.unlink(); special(rng, f)
     how = {} if fair else rng.choice(({}, {}, {}, dict(ema=True), dict(layout='magronp'), dict(layout='amanteur'), dict(targets='vocals'),
                                       dict(targets=wild(rng)), dict(layout=wild(rng))))
@@ -702,7 +732,7 @@ def run_records(rng, at, fair):
     os.environ['BSRNN_OUTPUTS'] = str(at)
     bad = [] if fair else rng.choice((['params.json'], ['params.json'], ['result.json'], ['params.json', 'result.json', 'scores']))
     write_run(rng, at/'train-a', bad); write_run(rng, at/'train-b')
-    if rng.random()<.3: write_run(rng, at/'c', bad, weights=False); (at/'c/result.json').unlink(missing_ok=True)
+    if rng.random()<.3: write_run(rng, at/'c', bad, weights=False); shutil.rmtree(at/'c/result.json') if (at/'c/result.json').is_dir() else (at/'c/result.json').unlink(missing_ok=True)
     if not fair and rng.random()<.05: special(rng, at/'odd')
     do = rng.choice(('runs', 'newest', 'unfinished', 'recipe', 'of', 'agreed', 'measured', 'run', 'start', 'view'))
     said = [(at/f'train-a/{k}').read_bytes()[:150] for k in bad if (at/f'train-a/{k}').is_file() and not (at/f'train-a/{k}').is_symlink()]

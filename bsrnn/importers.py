@@ -116,7 +116,8 @@ class Tensors:
     def put(self, name, into, change=lambda x: x):
         "Copy a tensor into a view of a model's weights."
         self.shape(name)
-        value = change(self.held[name].detach())
+        try: value = change(self.held[name].detach())
+        except IndexError: value = self.held[name]           # it has fewer axes
         if value.shape!=into.shape:
             raise InputError(f'{self.path}: "{name}" is {tuple(self.held[name].shape)}, '
                              'which does not fit the rest of the file '

@@ -118,14 +118,18 @@ def dataset_folder(
         if not note or note['path']==str(root): return folder
     raise InputError(f'{folder} belongs to another dataset; remove it')
 
+def _sum(values): return hashlib.blake2b(json.dumps(values).encode(), digest_size=8).hexdigest()
+
 def _read_json(path):
-    "A dictionary from a file; empty if there is none, or it is damaged."
-    try: return dict(parse_json(path.read_text(encoding='utf-8')))
+    "A dictionary that `_write_json` wrote; empty if there is none, or it is damaged."
+    try:
+        values = dict(parse_json(path.read_text(encoding='utf-8')))
+        return values if values.pop('sum', '')==_sum(values) else {}
     except (OSError, ValueError, TypeError): return {}
 
 def _write_json(path, values):
     try:
-        with atomic(path) as part: part.write_text(json.dumps(values)+'\n', encoding='utf-8')
+        with atomic(path) as part: part.write_text(json.dumps(values|dict(sum=_sum(values)))+'\n')
     except OSError as e:
         raise InputError(f'{path} cannot be written ({e.strerror}); '
                          'lists and reports can be kept elsewhere with BSRNN_DATA') from None

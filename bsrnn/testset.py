@@ -160,7 +160,8 @@ def read_museval(
     folder,  # Folder of museval's JSON files, in subfolders such as test/, too; or one file
 ) -> pd.DataFrame:
     "museval's scores of tracks, whoever computed them: the median over seconds of SDR, ISR, SIR and SAR, dB."
-    rows, paths = [], [Path(folder)] if os.path.isfile(folder) else sorted(Path(folder).rglob('*.json'))
+    rows, paths = [], [Path(folder)] if os.path.isfile(folder) else []
+    if os.path.isdir(folder): paths = sorted(Path(folder).rglob('*.json'))
     for path in paths:
         try:
             for t in parse_json(path.read_text(encoding='utf-8'))['targets']:

@@ -304,7 +304,9 @@ def read_live(
     "What a training has said so far: a dict of numbers, and what it does, for every whole line."
     if not os.path.isfile(path): return []
     rows = []
-    for line in Path(path).read_text(errors='replace').split('\n')[1:-1]:   # the last one may be half a line
+    try: text = Path(path).read_text(errors='replace')
+    except OSError as e: raise InputError(f'{path} cannot be read ({e.strerror})') from None
+    for line in text.split('\n')[1:-1]:                                     # the last one may be half a line
         *numbers, doing = line.split(',')
         with suppress(ValueError, IndexError): rows.append(dict(zip(Log.now, [int(numbers[0]), *map(float, numbers[1:])],
                                                         strict=False))|dict(doing=doing))
