@@ -53,7 +53,8 @@ def _check_file(path):
     path = Path(path)
     try: os.stat(path)
     except FileNotFoundError: pass
-    except OSError as e: raise InputError(f'{path} cannot be read ({e.strerror})') from None
+    except (OSError, ValueError) as e:                       # ValueError: a name that no file can have
+        raise InputError(f'{path} cannot be read ({getattr(e, "strerror", e)})') from None
     if path.is_dir(): raise InputError(f'{path} is a folder; expected an audio file')
     if not path.exists(): raise InputError(f'{path} does not exist; expected an audio file')
     if not path.is_file(): raise InputError(f'{path} is no regular file; expected an audio file')
@@ -92,7 +93,12 @@ def info(
     if not isinstance(stream, (int, np.integer)) or stream<0:
         raise InputError(f'stream {stream!r} was asked for (they count from 0)')
     stat = path.stat()
-    return _info(path, stream, stat.st_mtime_ns, stat.st_size)
+    i = _info(path, stream, stat.st_mtime_ns, stat.st_size)
+    # silence in flac: 5,000 samples in a byte; a header that lies would cost as much memory as it says
+    if not (100<=i.rate<=10**7 and 0<=i.frames<=10**4*stat.st_size):
+        raise InputError(f'{path} says that its {stat.st_size} bytes are {i.frames} samples at {i.rate} Hz; '
+                         'it is damaged, or no sound')
+    return i
 
 @lru_cache(10_000)
 def _info(path, stream, mtime, size):
@@ -116,8 +122,12 @@ def _sf_read(path, start, frames, run_in=8192):
         lossy = f.format in ('OGG', 'MPEG', 'MP3')
         first = max(0, min(start, f.frames)-run_in*lossy)
         f.seek(first)
-        return np.ascontiguousarray(
-            f.read(start+frames-first, dtype='float32', always_2d=True)[start-first:].T)
+        parts, left = [], start+frames-first
+        most = max(1, 2**25//f.channels)             # memory is taken for what comes, not for what a header says
+        while not parts or left>0 and len(parts[-1]):
+            parts.append(f.read(min(left, most), dtype='float32', always_2d=True)); left -= len(parts[-1])
+        x = parts[0] if left<=0 and len(parts)==1 else np.concatenate(parts)
+        return np.ascontiguousarray(x[start-first:].T)
 
 def _to_float(frame):
     "One decoded frame as float32 (c l)."
@@ -349,7 +359,7 @@ def check_table(
     if table is not None and not isinstance(table, dict):
         raise InputError(f'stems: {table!r}; expected a table such as {{"other": ["piano", "guitar"]}}')
     for role, names in (table or {}).items():
-        if not isinstance(names, (list, tuple, set)):
+        if not isinstance(names, (list, tuple, set)) or not all(isinstance(k, str) for k in names):
             raise InputError(f'stems: "{role}" is {names!r}; expected a list such as ["piano", "guitar"]')
         if (not isinstance(role, str) or role in ('', 'mixture') or role[0]=='.'
                 or set(role) & set('+/\\\n\t')):
@@ -369,9 +379,9 @@ class Track:
         table=None,  # Role -> names of the stems that play it, such as {'other': ['piano', 'guitar']}
     ):
         self.path, self.rate, self._frames = Path(path), _whole(rate, 'rate', 'Hz', 1), None
-        if not self.path.exists():
+        if not os.path.exists(self.path):
             raise InputError(f'{self.path} does not exist; expected a folder of stems, or a .stem.mp4')
-        if self.path.is_dir():
+        if os.path.isdir(self.path):
             found = {k: [(f, 0) for f in files] for k, files in _stem_files(self.path).items()}
         elif self.path.name.lower().endswith('.stem.mp4'):
             found = {k: [(self.path, n)] for n, k in enumerate(STEM_STREAMS)}

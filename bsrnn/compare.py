@@ -9,7 +9,7 @@ __all__ = ['LADDER', 'FEWEST', 'read_scores', 'plot_spread', 'plot_over_time', '
 # %% ../nbs/43_compare.ipynb #056b8a14
 from pathlib import Path
 from typing import NamedTuple
-import json
+import os
 import warnings
 
 import matplotlib.pyplot as plt
@@ -20,7 +20,7 @@ from scipy.stats import bootstrap
 from .evaluate import score_table
 from .testset import read_museval
 from .viz import COLORS, plot_spectrogram
-from .workspace import INK, InputError
+from .workspace import INK, InputError, parse_json
 
 # %% ../nbs/43_compare.ipynb #b0c868b0
 def read_scores(
@@ -29,8 +29,8 @@ def read_scores(
     "(score table, track -> target -> metric -> values of the seconds, dB); `InputError` if there are none."
     folder = Path(folder)
     file = folder if folder.suffix=='.csv' else folder/'scores.csv'
-    if not file.is_file():
-        if not folder.is_dir() and not (folder.suffix=='.json' and folder.is_file()):
+    if not os.path.isfile(file):
+        if not os.path.isdir(folder) and not (folder.suffix=='.json' and os.path.isfile(folder)):
             raise InputError(f'{folder} does not exist; expected a run folder, a folder with scores.csv, '
                              'or museval\'s JSON files')
         theirs = read_museval(folder)
@@ -43,13 +43,13 @@ def read_scores(
         raise InputError(f'{file} has columns {", ".join(map(str, table.columns))}; '
                          'expected track, target, usdr and so on, separated by commas')
     numbers = table.columns.difference(['track', 'target', 'note'])
-    try: table[numbers] = table[numbers].apply(pd.to_numeric)
-    except ValueError as e: raise InputError(f'{file} is no table of scores ({e})') from None
+    try: table[numbers] = table[numbers].apply(pd.to_numeric).astype(float)
+    except (ValueError, TypeError, OverflowError) as e: raise InputError(f'{file} is no table of scores ({e})') from None
     for column in {'csdr', 'improvement'}-set(table.columns): table[column] = np.nan
     frames = {}
     for path in sorted((file.parent/'tracks').glob('*.json')):
         try:
-            one = json.loads(path.read_text())
+            one = parse_json(path.read_text(encoding='utf-8'))
             frames[one['track']] = {k: {m: np.array(v, float) for m, v in x.items()}
                                     for k, x in one['frames'].items()}
         except (ValueError, KeyError, TypeError, AttributeError):

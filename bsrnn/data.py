@@ -9,7 +9,7 @@ __all__ = ['SUBSETS', 'FOUR', 'MUSDB_VALID', 'hold_out', 'LeftOut', 'subset_fold
 
 # %% ../nbs/12_data.ipynb #d5b9cbc7
 import hashlib
-import json
+import os
 import warnings
 from functools import lru_cache
 from numbers import Integral
@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from .audio import SILENT, SUFFIXES, Track, check_table
 from .manifest import Manifest, is_manifest
-from .workspace import InputError, atomic_dir, data_dir, project_root
+from .workspace import InputError, atomic_dir, check_name, data_dir, parse_json, project_root
 
 # %% ../nbs/12_data.ipynb #13e31256
 def hold_out(
@@ -67,7 +67,7 @@ def subset_folder(
     subset,  # 'train', 'valid' or 'test'
 ):
     "The folder of a subset, however it is capitalised, or None; raises `InputError` if `root` is no folder."
-    if not Path(root).is_dir(): raise InputError(f'{root} is not a folder; expected one of songs')
+    if not os.path.isdir(root): raise InputError(f'{root} is not a folder; expected one of songs')
     return next((p for p in sorted(Path(root).iterdir()) if p.is_dir() and p.name.lower()==subset), None)
 
 def _manifest(path, table):
@@ -145,8 +145,7 @@ def musdb_sample() -> Path:
     return folder
 
 def _is_data(path):
-    try: return Path(path).is_dir() or is_manifest(path)
-    except OSError: return False                                           # a name that is too long
+    return os.path.isdir(path) or is_manifest(path)
 
 def find_dataset(
     path='',  # Dataset or manifest, from here or the project; 'musdb-sample'; empty: MUSDB18 in data/
@@ -154,6 +153,7 @@ def find_dataset(
     "The dataset to use: the one given, else the first MUSDB18-like one in `data/`, else None."
     if path=='musdb-sample': return musdb_sample()
     if path:
+        path = check_name(path)
         if not _is_data(path) and _is_data(project_root()/path): path = project_root()/path
         if not _is_data(path):
             raise InputError(f'data "{path}" is not a folder ({Path(path).resolve()}); '
@@ -170,7 +170,7 @@ def stem_table(
 ) -> dict:
     "The table of stems in a parameter; raises `InputError` if it is none."
     try:
-        table = json.loads(text or '{}')
+        table = parse_json(text or '{}')
         assert isinstance(table, dict) and all(isinstance(v, list) and all(isinstance(k, str) for k in v)
                                                for v in table.values())
         assert len({role.lower() for role in table})==len(table)
@@ -187,6 +187,8 @@ def split_targets(
 ) -> tuple:
     "Names of targets as a tuple; raises `InputError` if one is there twice."
     targets = FOUR if targets=='all' else targets.split(',') if isinstance(targets, str) else targets
+    if not isinstance(targets, (list, tuple)) or not all(isinstance(t, str) for t in targets):
+        raise InputError(f'targets are {targets!r}; expected names, such as "vocals,bass"')
     targets = tuple('+'.join(k.strip() for k in t.split('+')) for t in targets)
     if len(set(targets))<len(targets):
         raise InputError(f'targets are {", ".join(targets)}; expected each of them once')

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from .audio import SUFFIXES
-from .workspace import InputError, may_read
+from .workspace import InputError, may_read, walk
 
 # %% ../nbs/39_estimates.ipynb #d29bdf2c
 KNOWN = {'vocals', 'drums', 'bass', 'other', 'piano', 'guitar', 'accompaniment', 'instrumental',
@@ -58,8 +58,7 @@ def _audio_in(folder):
     "Its audio files, in folders of any depth and through links, without hidden ones."
     hidden = lambda name: name.startswith('.') and not name.startswith('...')
     found = []
-    for here, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(d for d in folders if not hidden(d))
+    for here, files in walk(folder):
         found += [Path(here)/f for f in files if Path(f).suffix.lower() in SUFFIXES and not hidden(f)]
     return sorted(found)
 
@@ -68,7 +67,7 @@ def holds_estimates(
 ) -> bool:
     "Is this a folder of audio files, and not of a model?"
     may_read(path)
-    if not Path(path).is_dir(): return False
+    if not os.path.isdir(path): return False
     weights = any(f.suffix in ('.safetensors', '.ckpt', '.pt', '.pth') for f in Path(path).iterdir())
     return not weights and bool(_audio_in(path))
 
@@ -79,7 +78,7 @@ def find_estimates(
 ) -> dict:
     "Track name -> target -> file; raises `InputError` if there are none, or two for one."
     folder, found, files = Path(folder), {}, _audio_in(folder)
-    if not folder.is_dir(): raise InputError(f'{folder} is no folder; expected one of estimates')
+    if not os.path.isdir(folder): raise InputError(f'{folder} is no folder; expected one of estimates')
     if not tracks: raise InputError('no tracks to find estimates of; give those that find_tracks returns')
     if isinstance(targets, str): targets = [targets]
     wanted = list(targets) or sorted({k for t in tracks for k in t.stems})

@@ -8,7 +8,6 @@ __all__ = ['PLAIN', 'SHELLS', 'LAYOUTS', 'NO_WEIGHTS', 'OLDER', 'Shell', 'plain'
 
 # %% ../nbs/25_importers.ipynb #dce64e1c
 import os
-import pickle
 import re
 import warnings
 import zipfile
@@ -21,7 +20,7 @@ from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from .bands import TABLES, band_widths
 from .data import split_targets
-from .model import BSRNN, BSRNNConfig
+from .model import BSRNN, BSRNNConfig, n_params
 from .weights import on_device, save_model
 from .workspace import InputError
 
@@ -46,14 +45,18 @@ SHELLS = ('omegaconf.', 'typing.', 'pathlib.', 'lightning.', 'lightning_fabric.'
           'numpy.dtype', 'numpy.core.multiarray.scalar', 'numpy._core.multiarray.scalar', '_codecs.encode')
 
 def plain(
-    value,  # What a pickle held
+    value,     # What a pickle held
+    room=None, # How many values there may still be, as [n]; [10**5] if None
 ):
-    "Settings as dictionaries, lists and values: OmegaConf's containers opened, other objects left out."
+    "Settings as dicts, lists and values: OmegaConf's opened, other objects left out; ValueError if endless."
+    room = room or [10**5]
+    room[0] -= 1
+    if room[0]<1: raise ValueError('there is no end to it')
     if isinstance(value, Shell):
         state = value.state if isinstance(value.state, dict) else {}
-        return plain(state.get('_content', state.get('_val')))
-    if isinstance(value, dict): return {k: plain(v) for k, v in value.items() if isinstance(k, (str, int))}
-    if isinstance(value, (list, tuple)): return [plain(v) for v in value]
+        return plain(state.get('_content', state.get('_val')), room)
+    if isinstance(value, dict): return {k: plain(v, room) for k, v in value.items() if isinstance(k, (str, int))}
+    if isinstance(value, (list, tuple)): return [plain(v, room) for v in value]
     return value
 
 def _damaged(path):
@@ -69,7 +72,7 @@ def read_checkpoint(
     "A PyTorch checkpoint's tensors and plain values; raises `InputError` if it would run code, or is none."
     if not isinstance(path, (str, os.PathLike)) or not str(path):
         raise InputError(f'expected the path of a checkpoint, got {path!r}')
-    if not Path(path).is_file(): raise InputError(f'{path} does not exist, or is no file')
+    if not os.path.isfile(path): raise InputError(f'{path} does not exist, or is no file')
     if Path(path).suffix=='.safetensors':
         raise InputError(f'{path} is no checkpoint of PyTorch, but a safetensors file; load_model opens '
                          'those of ours')
@@ -90,8 +93,7 @@ def read_checkpoint(
         with safe_globals(known), warnings.catch_warnings():
             warnings.simplefilter('ignore')
             held = torch.load(path, map_location='cpu', weights_only=True, mmap=bool(names) or None)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError,
-            AttributeError, IndexError, UnicodeDecodeError) as e:
+    except Exception as e:                                   # whatever a damaged pickle makes of its orders
         why = ('it holds objects that are no weights' if 'nsupported' in str(e) or 'Weights only' in str(e)
                else type(e).__name__)
         raise InputError(f'{path} is no checkpoint of PyTorch, or damaged, '
@@ -125,7 +127,8 @@ class Tensors:
     def put(self, name, into, change=lambda x: x):
         "Copy a tensor into a view of a model's weights."
         self.shape(name)
-        value = change(self.held[name].detach())
+        try: value = change(self.held[name].detach())
+        except IndexError: value = self.held[name]           # it has fewer axes
         if value.shape!=into.shape:
             raise InputError(f'{self.path}: "{name}" is {tuple(self.held[name].shape)}, '
                              'which does not fit the rest of the file '
@@ -289,21 +292,36 @@ def _newer(name):
 
 def _average(path, held, names):
     "EMA weights from the optimizer's state, by name."
-    for state in held.get('optimizer_states') or []:
+    states = held.get('optimizer_states')
+    for state in states if isinstance(states, (list, tuple)) else ():
         ema = state.get('ema') if isinstance(state, dict) else None
-        if ema is not None and len(ema)==len(names): return dict(zip(names, ema))
+        if isinstance(ema, (list, tuple)) and len(ema)==len(names): return _dense(path, dict(zip(names, ema)))
     raise InputError(f'{path} holds no averaged (EMA) weights; take the others, without ema')
 
 def _settings(path, held):
     "Settings of a checkpoint: its own, or those of the yaml file that lies beside it."
-    own = plain(held.get('hyper_parameters'))
+    try: own = plain(held.get('hyper_parameters'))
+    except (ValueError, RecursionError):
+        raise InputError(f'{path} holds settings without an end; it is damaged') from None
     if isinstance(own, dict) and own: return own
     for file in (Path(path).with_suffix('.hparams.yaml'), Path(path).parent/'hparams.yaml'):
-        if file.is_file():
-            try: return yaml.safe_load(file.read_text(encoding='utf-8')) or {}
-            except (yaml.YAMLError, UnicodeDecodeError) as e:
-                raise InputError(f'{file} is no yaml file ({str(e).splitlines()[0]})') from None
+        if os.path.isfile(file):
+            try: found = plain(yaml.safe_load(file.read_text(encoding='utf-8'))) or {}
+            except Exception as e:                           # yaml lets through what int, datetime and so on raise
+                why = (str(e).splitlines() or [''])[0]
+                raise InputError(f'{file} is no yaml file ({type(e).__name__}: {why})') from None
+            if not isinstance(found, dict):
+                raise InputError(f'{file} holds a {type(found).__name__}; expected settings by name')
+            return found
     return {}
+
+def _dense(path, state):
+    "The tensors, if each is dense, of floats, and no larger than what the file holds of it."
+    for k, v in state.items():
+        if not (isinstance(v, torch.Tensor) and v.layout==torch.strided and v.device.type=='cpu'
+                and v.is_floating_point() and v.numel()*v.element_size()<=v.untyped_storage().nbytes()):
+            raise InputError(f'{path}: "{k}" is no whole tensor of floats; the file is damaged')
+    return state
 
 def import_model(
     path,          # A .ckpt, .pt or .pth file of one of the `LAYOUTS`
@@ -313,14 +331,17 @@ def import_model(
     device='cpu',  # Where to put it
 ) -> BSRNN:
     "Make a `BSRNN` of a public checkpoint, running nothing in it; raises `InputError` for any other file."
-    if layout and layout not in LAYOUTS:
+    if layout and layout not in [*LAYOUTS]:
         raise InputError(f'layout is "{layout}"; allowed: {", ".join(LAYOUTS)}')
     if not isinstance(targets, (str, list, tuple)):
         raise InputError(f'targets is {targets!r}; expected names, such as "vocals,bass"')
     held = read_checkpoint(path)
     settings, state = _settings(path, held), held.get('state_dict', held)
-    state = {k.removeprefix('model.'): v for k, v in state.items() if isinstance(v, torch.Tensor)}
-    state = {_newer(k): v for k, v in state.items() if not k.startswith(NO_WEIGHTS)}
+    if not isinstance(state, dict):
+        raise InputError(f'{path}: its state_dict is a {type(state).__name__}; expected weights by name')
+    state = {k.removeprefix('model.'): v for k, v in state.items()
+             if isinstance(k, str) and isinstance(v, torch.Tensor)}
+    state = _dense(path, {_newer(k): v for k, v in state.items() if not k.startswith(NO_WEIGHTS)})
     if ema: state = _average(path, held, list(state))
     found = ('magronp' if 'BN.0.0.weight' in state
              else 'crlandsc' if 'bandsplit.layernorms.0.weight' in state else '')
@@ -337,9 +358,10 @@ def import_model(
 
 def _named_targets(settings):
     "Targets that a checkpoint's settings name; may be none."
+    data = settings.get('train_dataset')
     named = (settings.get('targets') or settings.get('target')
-             or (settings.get('train_dataset') or {}).get('target') or ())
-    return (named,) if isinstance(named, str) else tuple(map(str, named))
+             or isinstance(data, dict) and data.get('target') or ())
+    return (named,) if isinstance(named, str) else tuple(map(str, named)) if isinstance(named, list) else ()
 
 def _build(t, settings, targets, layout, held, ema):
     "A model with the configuration and weights of a checkpoint."
@@ -351,7 +373,8 @@ def _build(t, settings, targets, layout, held, ema):
     configure, fill = LAYOUTS[layout]
     try:
         config = configure(t, settings, named or targets, *([layout] if layout!='magronp' else []))
-        with torch.device('meta'): BSRNN(BSRNNConfig(**config))             # does it make a model at all?
+        with torch.device('meta'): size = n_params(BSRNN(BSRNNConfig(**config)))   # makes it a model at all?
+        if size>100*sum(v.numel() for v in t.held.values()): raise ValueError(f'{size} weights are missing')
         model = BSRNN(BSRNNConfig(**config))
     except InputError: raise
     except (ValueError, TypeError, IndexError, AttributeError, ZeroDivisionError, RuntimeError,
@@ -375,6 +398,6 @@ def convert(
     **kwargs  # See `import_model`
 ) -> Path:
     "Turn a public checkpoint into a model file of ours."
-    if Path(out).exists(): raise InputError(f'{out} exists already; give another name')
+    if os.path.exists(out): raise InputError(f'{out} exists already; give another name')
     model = import_model(path, **kwargs)
     return save_model(model, out, **model.provenance)

@@ -7,6 +7,7 @@ __all__ = ['REACH', 'DECISIONS', 'band_filter', 'ManifestTrack', 'is_used', 'is_
 
 # %% ../nbs/06_manifest.ipynb #a7eece44
 import json
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import torch
 from torchaudio.functional import fftconvolve
 
 from .audio import Track, check_table
-from .workspace import InputError, atomic
+from .workspace import InputError, atomic, parse_json
 
 # %% ../nbs/06_manifest.ipynb #34a59470
 REACH = 512  # samples to either side that the filter of a part reads
@@ -87,6 +88,10 @@ def _check_stem(stem, where):
             bad(f'low {low!r}, high {high!r}; expected 0 (none) or Hz, low below high')
     for k in ('wrong', 'keep'):
         if not isinstance(stem.get(k, True), bool): bad(f'{k} is {stem[k]!r}; expected true or false')
+    for k in ('level', 'usdr'):
+        if not number(stem.get(k, 0), -1e6, 1e6): bad(f'{k} is {stem[k]!r}; expected a number of dB')
+    for k in ('why', 'loudest'):
+        if not isinstance(stem.get(k, ''), str): bad(f'{k} is {stem[k]!r}; expected text')
     known = {'parts', 'wrong', 'keep', 'why', 'decision', 'loudest', 'level', 'usdr'}     # some by chapter 40
     if unknown := set(stem)-known: bad(f'unknown "{min(unknown)}"; expected of {", ".join(sorted(known))}')
     if stem.get('decision', '') not in DECISIONS:
@@ -98,7 +103,7 @@ def is_manifest(
 ) -> bool:
     "Is this a manifest, and no folder?"
     path = Path(path)
-    return path.suffix.lower()=='.json' and path.is_file()
+    return path.suffix.lower()=='.json' and os.path.isfile(path)
 
 def _check_name(path):
     "By another ending nobody would know it for a manifest."
@@ -115,6 +120,7 @@ class Manifest:
     ):
         self.originals, self.tracks, self.made = Path(originals), tracks, made or {}
         self.stems = check_table(stems)
+        if not isinstance(self.made, dict): raise InputError(f'made is {made!r}; expected such as {{"seed": 0}}')
         if not isinstance(tracks, dict) or not all(isinstance(t, dict) for t in tracks.values()):
             raise InputError('tracks: expected names with stems, {"Lithium": {"vocals": {"parts": [...]}}}')
         for name, stems in tracks.items():
@@ -127,19 +133,20 @@ class Manifest:
         "The manifest in a file."
         _check_name(path)
         path = Path(path)
+        if not os.path.isfile(path): raise InputError(f'{path} cannot be read; expected a manifest, a .json file')
         try:
-            said = json.loads(path.read_text(encoding='utf-8'))
+            said = parse_json(path.read_text(encoding='utf-8'))
             originals = Path(said['originals'])
             tracks, made, stems = said['tracks'], said.get('made'), said.get('stems')
         except OSError as e: raise InputError(f'{path} cannot be read ({e.strerror})') from None
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as e:
+        except (ValueError, TypeError, KeyError, AttributeError) as e:
             raise InputError(f'{path} is no manifest ({type(e).__name__}: {str(e)[:100]}); '
                              'expected JSON with "originals" and "tracks"') from None
-        root = (path.resolve().parent/originals).resolve()
-        if not root.is_dir():
+        root = path.resolve().parent/originals
+        if not os.path.isdir(root):
             raise InputError(f'{path}: its originals, {root}, are not a folder; '
                              'put the right one into "originals"')
-        try: return cls(root, tracks, made, stems)
+        try: return cls(root.resolve(), tracks, made, stems)
         except InputError as e: raise InputError(f'{path}: {e}') from None
 
     def save(self,

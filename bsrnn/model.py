@@ -7,7 +7,6 @@ __all__ = ['STEREO_MODELS', 'LEGACY', 'OPTIMISED', 'PRESETS', 'BSRNNConfig', 'pr
            'BSRNN', 'Bag', 'n_params', 'n_macs', 'can_bf16']
 
 # %% ../nbs/23_model.ipynb #8a87ec91
-import json
 from dataclasses import dataclass, asdict, fields
 from functools import lru_cache
 from numbers import Real
@@ -24,7 +23,7 @@ from .bandsplit import EPS, BandSplit
 from .data import FOUR, split_targets
 from .maskest import MaskEst
 from .spectral import stft, istft
-from .workspace import CYCLE, INK, InputError
+from .workspace import CYCLE, INK, InputError, parse_json
 
 # %% ../nbs/23_model.ipynb #6256c674
 STEREO_MODELS, LEGACY = ('independent', 'joint', 'tac'), ('', 'amanteur', 'crlandsc')
@@ -115,7 +114,7 @@ def preset_config(
     **changes   # Fields of `BSRNNConfig` to set otherwise
 ) -> BSRNNConfig:
     "The configuration of a named preset; raises `InputError` for an unknown name, or values of no model."
-    if preset not in PRESETS:
+    if preset not in [*PRESETS]:
         raise InputError(f'unknown preset "{preset}"; expected one of {", ".join(PRESETS)}')
     unknown = set(changes)-{f.name for f in fields(BSRNNConfig)}
     if unknown:
@@ -132,7 +131,7 @@ def parse_options(
     text,  # JSON such as '{"heads": 2, "stereo": "tac"}'; may be empty
 ) -> dict:
     "Fields of `BSRNNConfig` from a parameter of a notebook; raises `InputError` with what is wrong."
-    try: options = json.loads(text or '{}')
+    try: options = parse_json(text or '{}')
     except ValueError as e:
         raise InputError(f'options is "{text}", which is no JSON ({e}); '
                          'expected such as {"heads": 2}') from None

@@ -35,7 +35,7 @@ from .parameters import TRAIN, defaults, rules
 from .separate import QUALITY, Separator, pick_device
 from .songs import FORMATS, SONGS, find_songs, part_names, plan_jobs, separate_songs
 from .trainer import plot_training
-from .training import read_live
+from .training import read_live, read_log
 from .widgets import RATES, StemPlayer, with_page
 from .workspace import InputError, _picture, data_dir, make_folder, shown, somebody_there
 
@@ -57,7 +57,7 @@ class TrainingView(ipywidgets.VBox):
     ):
         if not isinstance(run, (Run, str, Path)): raise InputError(f'run is {run!r}; expected a run folder')
         self.run, self.process, self.every = Run(getattr(run, 'folder', run)), process, every
-        if not self.run.folder.is_dir(): raise InputError(f'{shown(self.run.folder)} is no run folder')
+        if not os.path.isdir(self.run.folder): raise InputError(f'{self.run.folder} is no run folder')
         self.said, self.curves = ipywidgets.HTML(), ipywidgets.HTML()
         self.bar = ipywidgets.FloatProgress(min=0, max=1, layout=ipywidgets.Layout(width='60%'))
         self.stopping = ipywidgets.Button(description='stop and save', icon='stop',
@@ -94,8 +94,8 @@ class TrainingView(ipywidgets.VBox):
 
     def _scores(self):
         "Steps and scores of all looks."
-        logs = [pd.read_csv(f/'log.csv') for f in self._folders() if (f/'log.csv').exists()]
-        return pd.concat(logs) if logs else pd.DataFrame(dict(step=[], valid_usdr=[]))
+        rows = [r for f in self._folders() for r in read_log(f/'log.csv')]
+        return pd.DataFrame(rows, columns=['step', 'valid_usdr'])
 
     def look(self):
         "See what there is to see."
@@ -353,7 +353,8 @@ def safe_name(
 ) -> str:
     "The name of a file in the folder it is put into, whatever was sent."
     last = re.split(r'[/\\]', str(name))[-1]
-    last = re.sub(r'[\x00-\x1f\x7f<>:"|?*]', '_', last).strip().lstrip('.') or 'song'
+    last = ''.join(c if c.isprintable() and c not in '<>:"|?*' else '_' for c in last)
+    last = last.strip().lstrip('.') or 'song'
     stem, suffix = os.path.splitext(last)
     while len(os.fsencode(stem+suffix))>200: stem = stem[:-1]
     return stem+suffix
@@ -387,7 +388,7 @@ class FileDrop(anywidget.AnyWidget):
             elif 'give' in message: self._piece(message['of'], int(message['give']))
             elif 'lost' in message: self._drop('the file cannot be read any more; was it moved?')
         except InputError as e: self._drop(str(e))
-        except (KeyError, TypeError, ValueError): pass                       # nobody we know speaks like this
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError): pass    # nobody speaks like this
         except OSError as e: self._drop(f'the file cannot be written ({e.strerror})')
 
     def _begin(self, name, size):

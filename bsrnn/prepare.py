@@ -110,7 +110,7 @@ def dataset_folder(
         raise InputError(f'{root} is a manifest, whose stems are mixed while they are read: there are no '
                          'lists of salient segments; train with sampling uniform, prepare its originals')
     root = Path(root).resolve()
-    if not root.is_dir(): raise InputError(f'{root} is not a folder; expected a dataset')
+    if not os.path.isdir(root): raise InputError(f'{root} is not a folder; expected a dataset')
     for folder in [data_dir()/'sad'/root.name,
                    data_dir()/'sad'/f'{root.name}-{hashlib.sha256(str(root).encode()).hexdigest()[:6]}']:
         file = folder/'dataset.json'
@@ -214,7 +214,8 @@ def load_segments(
     if not stems: raise InputError('no stems were named whose lists are wanted')
     for k in stems:
         # the last one wins
-        paths = [p for p in (Path(folder)/f'{k}_valid.txt', Path(folder)/f'{k}_train.txt') if p.is_file()]
+        paths = [p for p in (Path(folder)/f'{k}_valid.txt', Path(folder)/f'{k}_train.txt')
+                 if os.path.isfile(p)]
         if paths: found[k] = {name: some for p in paths for name, some in read_sad(p).items()}
     if not found:
         raise InputError(f'{folder} holds no lists for {", ".join(stems)}; '
@@ -308,7 +309,7 @@ def segments_for(
     "Salient segments of training tracks as `mixing.Mixer` takes them; missing lists are made."
     stems = sorted({k for t in tracks for k in t.stems})
     if lists:
-        if not Path(lists).is_dir():
+        if not os.path.isdir(lists):
             raise InputError(f'sad_lists "{lists}" is not a folder; '
                              f'expected one with files such as {stems[0]}_train.txt')
         return load_segments(lists, stems)

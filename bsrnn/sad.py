@@ -6,6 +6,7 @@
 __all__ = ['chunk_energies', 'salient_chunks', 'chunk_step', 'salient_starts', 'salient_segments', 'write_sad', 'read_sad']
 
 # %% ../nbs/11_sad.ipynb #fe975299
+import os
 from numbers import Integral
 from pathlib import Path
 
@@ -115,8 +116,8 @@ def read_sad(
 ) -> dict:
     "Read a list: track name -> list of (start, end) in samples. Raises `InputError` that names the line."
     path, segments = Path(path), {}
-    if path.is_dir(): raise InputError(f'{path} is a folder; expected a list in it, such as vocals_train.txt')
-    if not path.is_file(): raise InputError(f'{path} does not exist; papermill nbs/prepare.ipynb makes it')
+    if os.path.isdir(path): raise InputError(f'{path} is a folder; expected a list in it, such as vocals_train.txt')
+    if not os.path.isfile(path): raise InputError(f'{path} does not exist; papermill nbs/prepare.ipynb makes it')
     try: lines = path.read_text(encoding='utf-8-sig').split('\n')
     except UnicodeDecodeError: raise InputError(f'{path} is no UTF-8 text; save the list as UTF-8') from None
     for n, line in enumerate(lines, 1):

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from .audio import SUFFIXES, info, read, sound_format, tags, writer
 from .stream import blocks
-from .workspace import DiskFull, InputError, shown
+from .workspace import DiskFull, InputError, check_name, shown
 
 # %% ../nbs/36_songs.ipynb #fc3a1af5
 SONGS = SUFFIXES | {'.aifc', '.au', '.avi', '.caf', '.m4b', '.m4v', '.mka', '.mov', '.oga', '.w64', '.wma'}
@@ -66,7 +66,7 @@ def find_songs(
             if not files: raise InputError(f'no file matches {given}')
             root = Path(os.path.commonpath([f.parent for f in files]))
             pairs = [(f, f.parent.relative_to(root)) for f in files]
-        for f, below in pairs: songs.setdefault(os.path.realpath(f), (f, below))
+        for f, below in pairs: songs.setdefault(os.path.realpath(check_name(f)), (f, below))
     return list(songs.values())
 
 # %% ../nbs/36_songs.ipynb #47775ab5
@@ -122,7 +122,7 @@ def plan_jobs(
         values = dict(folder=below.as_posix(), song=stem, suffix=song.suffix[1:])
         paths = {k: Path(out)/f'{here.format(**values, target=k)}.{format}' for k in names}
         for p in paths.values():
-            where = p.resolve()
+            where = check_name(p).resolve()
             if root not in where.parents:
                 raise InputError(f'{p} is not in {out}; choose a template that stays in the folder')
             if str(where) in given:

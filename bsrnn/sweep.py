@@ -21,7 +21,7 @@ from pathlib import Path
 import pandas as pd
 
 from .experiment import Run
-from .workspace import InputError, atomic, make_folder, project_root
+from .workspace import InputError, atomic, make_folder, parse_json, project_root
 
 # %% ../nbs/45_sweep.ipynb #445dae8a
 def expand_grid(
@@ -30,7 +30,7 @@ def expand_grid(
     "The combinations as dicts of parameters, each once, the last name fastest; raises `InputError`."
     if not isinstance(text, str):
         raise InputError(f'grid is {text!r}; expected JSON as text, such as \'{{"lr": [0.001, 0.003]}}\'')
-    try: grids = json.loads(text)
+    try: grids = parse_json(text)
     except ValueError as e:
         raise InputError(f'grid is "{text}", which is no JSON ({e}); '
                          'expected such as {"lr": [0.001, 0.003]}') from None

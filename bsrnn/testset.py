@@ -26,7 +26,7 @@ from .ceilings import ceilings
 from .estimates import Alignment, remark
 from .evaluate import SongScore, museval_frames, museval_module, score_table
 from .metrics import spectral_scores
-from .workspace import InputError, atomic, data_dir, keep_json, kept_json, make_folder
+from .workspace import InputError, atomic, data_dir, keep_json, kept_json, make_folder, parse_json
 
 # %% ../nbs/42_testset.ipynb #64839593
 BLOCK = 30  # seconds that are read at once
@@ -160,10 +160,11 @@ def read_museval(
     folder,  # Folder of museval's JSON files, in subfolders such as test/, too; or one file
 ) -> pd.DataFrame:
     "museval's scores of tracks, whoever computed them: the median over seconds of SDR, ISR, SIR and SAR, dB."
-    rows, paths = [], [Path(folder)] if Path(folder).is_file() else sorted(Path(folder).rglob('*.json'))
+    rows, paths = [], [Path(folder)] if os.path.isfile(folder) else []
+    if os.path.isdir(folder): paths = sorted(Path(folder).rglob('*.json'))
     for path in paths:
         try:
-            for t in json.loads(path.read_text(encoding='utf-8'))['targets']:
+            for t in parse_json(path.read_text(encoding='utf-8'))['targets']:
                 seconds = pd.DataFrame([f['metrics'] for f in t['frames']], dtype=float)
                 rows.append(dict(track=path.stem, target=t['name'], frames=len(seconds), **seconds.median()))
         except (ValueError, KeyError, TypeError, OSError) as e:

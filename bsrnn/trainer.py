@@ -38,7 +38,8 @@ from .prepare import segments_for
 from .separate import separate
 from .sweep import with_parent
 from .testset import digest_of, evaluate_tracks, ladder_of
-from .training import Recipe, Stopped, _Stop, fit, make_fabric, plan, read_live, start_from
+from .training import (Recipe, Stopped, _Stop, fit, make_fabric, plan, read_live, read_log,
+                            start_from)
 from .weights import load_model, save_model
 from .workspace import InputError, atomic, shown
 
@@ -216,10 +217,10 @@ def plot_training(
 ):
     "Learning curves so far: loss on random mixtures, score of the held-out songs. A figure."
     from matplotlib.figure import Figure         # here: who trains in another process waits for it in vain
-    if not Path(folder).is_dir(): raise InputError(f'{folder} is no run folder')
+    if not os.path.isdir(folder): raise InputError(f'{folder} is no run folder')
     folders = sorted(Path(folder).glob('member-*')) or [Path(folder)]
     live = [[r for r in read_live(f/'live.csv') if r['doing']=='training'] for f in folders]
-    logs = [pd.read_csv(f/'log.csv') if (f/'log.csv').exists() else pd.DataFrame() for f in folders]
+    logs = [pd.DataFrame(read_log(f/'log.csv')) for f in folders]
     longest = max([rows[-1]['seconds'] for rows in live if rows]
                   +[log.seconds.max() for log in logs if len(log)], default=0)
     unit, name = (60, 'min') if longest>120 else (1, 's')

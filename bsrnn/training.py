@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RECIPES', 'Recipe', 'learning_rate', 'make_fabric', 'validate', 'save_checkpoint', 'load_checkpoint', 'Log',
-           'read_live', 'fit', 'Stopped', 'start_from', 'compile_parts', 'plan']
+           'read_log', 'read_live', 'fit', 'Stopped', 'start_from', 'compile_parts', 'plan']
 
 # %% ../nbs/34_training.ipynb #bf4a92bb
 import copy
@@ -222,8 +222,8 @@ class Log:
         step=0,  # Rows after this step are dropped
         wandb='',  # Project of Weights & Biases to log to, too
     ):
-        self.path, self.rows, self.online = Path(folder)/'log.csv', [], None
-        if self.path.exists(): self.rows = [r for r in self._logged() if int(r['step'])<=step]
+        self.path, self.online = Path(folder)/'log.csv', None
+        self.rows = [r for r in read_log(self.path) if r['step']<=step]
         self.next, self.live_path = 0., Path(folder)/'live.csv'
         kept = [r for r in read_live(self.live_path) if r['step']<=step]
         with atomic(self.live_path) as part, open(part, 'w', newline='') as f:
@@ -233,16 +233,6 @@ class Log:
             self.board = SummaryWriter(str(Path(folder)/'tensorboard'), purge_step=step or None)
         except ImportError: self.board = None
         if wandb: self.online = self._join(wandb, Path(folder).resolve())
-
-    def _logged(self):
-        "Rows of log.csv; lines that are damaged are left out, and counted."
-        text, rows, bad = self.path.read_text(errors='replace'), [], 0
-        for row in csv.DictReader(io.StringIO(text, newline='')):
-            try: int(row['step']); [float(row[k]) for k in self.fields]
-            except (ValueError, TypeError, KeyError): bad += 1
-            else: rows.append({k: row[k] for k in self.fields})
-        if bad: warnings.warn(f'{self.path}: {bad} damaged lines are left out')
-        return rows
 
     def _join(self, project, folder):
         "This run in a project of Weights & Biases; a run that is taken up is the same one there."
@@ -296,15 +286,33 @@ class Log:
         self.board.add_audio(f'{target} of {track.name}', y.clamp(-1, 1)[None].cpu(), step, track.rate)
         self.board.flush()
 
+def read_log(
+    path,  # log.csv, or none there yet
+) -> list:
+    "The rows of a run's log, as dicts of numbers; lines that are damaged are left out, and counted."
+    if not os.path.isfile(path): return []
+    try: text = Path(path).read_text(encoding='utf-8', errors='replace')
+    except OSError as e: raise InputError(f'{path} cannot be read ({e.strerror})') from None
+    rows, bad = [], 0
+    try:
+        for r in csv.DictReader(io.StringIO(text, newline='')):
+            try: rows.append({k: (float, int)[k=='step'](r[k] or 'nan') for k in Log.fields})
+            except (ValueError, TypeError, KeyError): bad += 1
+    except csv.Error as e: raise InputError(f'{path} is damaged ({e}); expected a table') from None
+    if bad: warnings.warn(f'{path}: {bad} damaged lines are left out')
+    return rows
+
 def read_live(
     path,  # live.csv, or none there yet
 ) -> list:
     "What a training has said so far: a dict of numbers, and what it does, for every whole line."
-    if not Path(path).exists(): return []
+    if not os.path.isfile(path): return []
     rows = []
-    for line in Path(path).read_text(errors='replace').split('\n')[1:-1]:   # the last one may be half a line
+    try: text = Path(path).read_text(errors='replace')
+    except OSError as e: raise InputError(f'{path} cannot be read ({e.strerror})') from None
+    for line in text.split('\n')[1:-1]:                                     # the last one may be half a line
         *numbers, doing = line.split(',')
-        with suppress(ValueError): rows.append(dict(zip(Log.now, [int(numbers[0]), *map(float, numbers[1:])],
+        with suppress(ValueError, IndexError): rows.append(dict(zip(Log.now, [int(numbers[0]), *map(float, numbers[1:])],
                                                         strict=False))|dict(doing=doing))
     return [r for r in rows if len(r)==len(Log.now)]
 

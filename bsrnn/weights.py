@@ -18,7 +18,7 @@ from safetensors import safe_open, SafetensorError
 from safetensors.torch import save
 
 from .model import BSRNN, Bag, BSRNNConfig, n_params
-from .workspace import InputError, atomic, make_folder, may_read
+from .workspace import InputError, atomic, make_folder, may_read, parse_json
 
 # %% ../nbs/24_weights.ipynb #ad5d4feb
 def _checksum(weights, header):
@@ -54,7 +54,7 @@ def read_weights(
     path,  # A safetensors file
 ):
     "Tensors and header of a safetensors file; raises `InputError` if it is none."
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         raise InputError(f'{path} does not exist; expected a model file, '
                          'or a run folder with model.safetensors in it')
     try:
@@ -79,13 +79,13 @@ def _parts(path, weights, header):
     if header.get('format')!='bsrnn':
         raise InputError(f'{path} is a safetensors file, but not one of bsrnn: it holds no configuration')
     try:
-        values = json.loads(header['config'])
+        values = parse_json(header['config'])
         if 'bag' not in values: return [(values, weights)], None
         inner = lambda i: {k.split('.', 2)[2]: v for k, v in weights.items() if k.startswith(f'models.{i}.')}
         parts = [(one, inner(i)) for i, one in enumerate(values['bag'])]
         if sum(len(w) for _, w in parts)!=len(weights): raise ValueError('there are weights of no model')
         return parts, [float(v) for v in values['weights']]
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as e:
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError) as e:
         raise InputError(f'{path}: its configuration makes no model; the file is damaged ({e})') from None
 
 def _config(path, values, n_tensors):
@@ -122,7 +122,7 @@ def load_model(
     "The `BSRNN` or `Bag` in a model file, ready to use; `InputError` for anything else. Runs no code in it."
     if not isinstance(path, (str, os.PathLike)):
         raise InputError(f'expected the path of a model file or run folder, got {path!r}')
-    path = Path(path)/'model.safetensors' if Path(path).is_dir() else Path(path)
+    path = Path(path)/'model.safetensors' if os.path.isdir(path) else Path(path)
     may_read(path)
     weights, header = read_weights(path)
     said = header.pop('checksum', None)                          # files of other programs have none
@@ -131,7 +131,7 @@ def load_model(
     if said and said!=_checksum(weights, header):
         raise InputError(f'{path} is damaged: its checksum is wrong; take a copy, or make it again')
     model = models[0] if shares is None else Bag(models, shares)
-    try: model.provenance = dict(json.loads(header.get('provenance', '{}')))
+    try: model.provenance = dict(parse_json(header.get('provenance', '{}')))
     except (ValueError, TypeError):
         raise InputError(f'{path}: its provenance cannot be read; the file is damaged') from None
     return on_device(model.eval(), device)
@@ -158,7 +158,7 @@ def load_pretrained(
     device='cpu',  # Where to put the model
 ):
     "Load a `BSRNN` from a folder or from the Hugging Face hub; raises `InputError` if it is not there."
-    if Path(name).is_dir(): return load_model(name, device)
+    if os.path.isdir(name): return load_model(name, device)
     from huggingface_hub import hf_hub_download
     try: path = hf_hub_download(str(name), 'model.safetensors', revision=revision, token=token)
     except Exception as e:                                  # many kinds: no such name, no network, no right

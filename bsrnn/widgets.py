@@ -700,10 +700,11 @@ class StemPlayer(anywidget.AnyWidget):
                         format='FLAC', subtype='PCM_16') for x in got]
 
     def _asked(self, _, message, buffers):
-        if (key := message.get('key')) in self._hot: return self._hot[key]()
+        if not isinstance(message, dict): return                              # nobody we know speaks like this
+        if isinstance(key := message.get('key'), str) and key in self._hot: return self._hot[key]()
         said = dict(piece=message.get('piece'), of=message.get('of'))
         try: self.send(said, self.cut(int(said['piece'])))
-        except (InputError, TypeError, ValueError) as e: self.send(said|dict(error=str(e)))
+        except (InputError, TypeError, ValueError, OverflowError) as e: self.send(said|dict(error=str(e)))
 
 def with_page(
     bundle,  # What a widget shows of itself, from `_repr_mimebundle_`
