@@ -9,7 +9,7 @@ __all__ = ['SR', 'VOWELS', 'HOP', 'CONSONANTS', 'GROOVES', 'RHYTHMS', 'SCALES', 
            'loudness', 'mix', 'demo_dataset', 'toy_track']
 
 # %% ../nbs/04_demo.ipynb #25134ff9
-import json, re
+import errno, json, re, wave
 from collections import namedtuple
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -418,8 +418,10 @@ def render(
     for at, _, message in sorted(events, key=lambda e: (round(1000*e[0]), e[1])):
         midi.tracks[0].append(message.copy(time=round(1000*at)-now)); now = round(1000*at)
     midi.save(file=file)
-    x, rate = sf.read(BytesIO(render_wave_from(font, file.getvalue())), dtype='float32')
-    return resample(torch.from_numpy(x.T.copy()), rate, SR).numpy()[:, :round(seconds*SR)]
+    # not soundfile: a Ctrl-C in the midst of its reading from memory would be lost, and the sound cut off
+    with wave.open(BytesIO(render_wave_from(font, file.getvalue()))) as f:
+        x, rate = np.frombuffer(f.readframes(f.getnframes()), '<i2').reshape(-1, 2), f.getframerate()
+    return resample(torch.from_numpy(x.T.astype(np.float32)/32768), rate, SR).numpy()[:, :round(seconds*SR)]
 
 # %% ../nbs/04_demo.ipynb #088b8475
 def room(
@@ -503,8 +505,8 @@ def _write_track(folder, song, seconds, seed):
     tracks = mix(perform(song, seconds, seed), np.random.default_rng([seed, 9]))
     with atomic_dir(folder) as part:
         for name, x in tracks.items():
-            sf.write(file := BytesIO(), x.T, SR, subtype='PCM_16', format='WAV')
-            (part/f'{name}.wav').write_bytes(file.getbuffer())     # a full disk is told by Python only
+            try: sf.write(part/f'{name}.wav', x.T, SR, subtype='PCM_16')
+            except sf.LibsndfileError: raise OSError(errno.ENOSPC, 'disk full') from None
 
 def _check_seconds(seconds):
     if seconds is not None and not (isinstance(seconds, Real) and 1<=seconds<=600):
