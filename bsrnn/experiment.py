@@ -29,7 +29,8 @@ from .workspace import InputError, _is_root, atomic, make_folder, outputs_dir, p
 # %% ../nbs/33_experiment.ipynb #45471c3c
 def _injected():
     "Names that papermill set: those assigned in the cell it adds."
-    from IPython import get_ipython
+    try: from IPython import get_ipython
+    except ImportError: return []                          # the package alone, no notebook anywhere
     shell = get_ipython()
     for source in (shell.user_ns.get('In', []) if shell else []):
         if source.startswith('# Parameters\n'):

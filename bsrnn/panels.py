@@ -18,6 +18,9 @@ import time
 from datetime import datetime
 from pathlib import Path
 
+from .workspace import needs
+
+needs('widgets', 'anywidget', 'ipywidgets')
 import anywidget
 import ipywidgets
 import pandas as pd

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FULL', 'INK', 'STYLE', 'CYCLE', 'InputError', 'DiskFull', 'project_root', 'in_test', 'data_dir', 'outputs_dir',
-           'somebody_there', 'shown', 'make_folder', 'atomic', 'atomic_dir', 'scratch', 'alt', 'figure_style',
+           'somebody_there', 'shown', 'needs', 'make_folder', 'atomic', 'atomic_dir', 'scratch', 'alt', 'figure_style',
            'start_chapter', 'exercise']
 
 # %% ../nbs/00_workspace.ipynb #923593ee
@@ -19,6 +19,7 @@ import stat
 import zlib
 from contextlib import contextmanager, suppress
 from glob import escape
+from importlib.util import find_spec
 from io import BytesIO
 from multiprocessing.util import Finalize
 from pathlib import Path
@@ -87,6 +88,16 @@ def shown(
     "`path` relative to the current folder if it lies inside, else in full."
     path = Path(path).resolve()
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+# %% ../nbs/00_workspace.ipynb #91b3eaf7
+def needs(
+    extra,     # Name of an extra in settings.ini, such as 'widgets'
+    *modules,  # What is imported of it
+):
+    "`ImportError` with the words to type if a module of an extra is not installed."
+    missing = [m for m in modules if find_spec(m) is None]
+    if missing:
+        raise ImportError(f"{', '.join(missing)}: not installed, but needed here; pip install 'bsrnn[{extra}]'")
 
 # %% ../nbs/00_workspace.ipynb #33fb5101
 def make_folder(
