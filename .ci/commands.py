@@ -3,7 +3,7 @@
 Takes the commands out of README.md, the glossary, the notebooks' texts and the help of `bsrnn`, and runs each as it stands in a copy
 of the project with small songs, a small model and the files that they name. What cannot run here is parsed: see PARSED. --parse: parse
 all, run none (seconds). PART: only commands that hold one of these texts. What is changed before a line runs: NAMED, SMALL, IN_TEST."""
-import ast, io, os, re, shlex, shutil, signal, subprocess, sys, tempfile, time
+import ast, io, os, re, resource, shlex, shutil, signal, subprocess, sys, tempfile, threading, time
 from configparser import ConfigParser
 from contextlib import redirect_stderr, redirect_stdout
 from importlib.util import find_spec
@@ -30,7 +30,7 @@ WRONG = {  # mistakes on purpose: they must not be understood
     r'^--split$': "another project's option"}
 
 NAMED = {  # words that stand for others, and cannot be names of files here
-    '/path/to/': 'path/to/', 'papermill ...': 'papermill nbs/leaderboard.ipynb', '-p target ...': '-p target drums',
+    '/path/to/': 'path/to/', 'data/demo-v1': 'musdb18hq', 'papermill ...': 'papermill nbs/leaderboard.ipynb', '-p target ...': '-p target drums',
     "pip install -q -e '.[dev,site]' && python": 'python', '--model their.ckpt': 'bsrnn separate song.mp3 --model their.ckpt',
     '--model outputs/train-bass-20261123-060000': 'bsrnn separate song.mp3 --model outputs/train-bass-20261123-060000'}
 
@@ -38,7 +38,7 @@ SMALL = {  # what is added to a line, so that it takes seconds
     r'^papermill nbs/train': '-p preset smoke -p minutes 0 -p steps 3 -p demo_share 0',
     r'^bsrnn train(?!.*--help)': '--preset smoke --minutes 0 --steps 3 --demo-share 0',
     r'^papermill nbs/sweep': '-p options "" -p jobs 2',
-    r'^jupyter lab': '--no-browser --allow-root',
+    r'^jupyter lab': '--allow-root',
     r'^eval ': '&& complete -p bsrnn'}
 IN_TEST = r'^papermill nbs/(benchmark|labelnoise)'              # runs with IN_TEST=1: the notebook makes itself small
 
@@ -164,7 +164,7 @@ PATH = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
 def run(line, cwd, test=False, **more):
     "Run a line by bash, as somebody with an empty home would; (exit code, what it said)."
     env = {k: v for k, v in os.environ.items() if not k.startswith(('BSRNN_', 'IN_TEST'))}
-    env |= dict(PATH=PATH, PYTHONPATH=str(cwd), HOME=str(cwd.parent/'home'), **{'IN_TEST': '1'} if test else {})
+    env |= dict(PATH=PATH, PYTHONPATH=str(cwd), HOME=str(cwd.parent/'home'), BROWSER='echo opens %s', **{'IN_TEST': '1'} if test else {})
     p = subprocess.Popen(['bash', '-o', 'pipefail', '-c', line], cwd=cwd, env=env, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                          stderr=subprocess.STDOUT, start_new_session=True)
     if re.match('jupyter lab', line): return answers(p)
@@ -173,13 +173,15 @@ def run(line, cwd, test=False, **more):
     return p.returncode, said
 
 def answers(p):
-    "JupyterLab: the page whose address it prints is there; then it is stopped."
-    said, code = '', 1
+    "JupyterLab: the page that it would open shows the notebook, which its server has; then it is stopped."
+    said, code, late = '', 1, threading.Timer(60, os.killpg, (p.pid, signal.SIGKILL))
+    late.start()
     for line in p.stdout:
         said += line
-        if m := re.search(r'http://127\S+/lab/tree/\S+', line):
-            code = int(urlopen(m[0], timeout=30).status!=200); break
-    os.killpg(p.pid, signal.SIGTERM); p.wait(30)
+        if m := re.match(r'opens file://(\S+)', line):
+            page = re.search(r'http\S+/lab/tree/\S+\?token=\w+', Path(m[1]).read_text())[0]
+            code = int(any(urlopen(url, timeout=30).status!=200 for url in (page, page.replace('/lab/tree/', '/api/contents/')))); break
+    late.cancel(); os.killpg(p.pid, signal.SIGTERM); said += p.communicate()[0]
     return code, said
 
 def checkpoint(path):
@@ -189,7 +191,7 @@ def checkpoint(path):
     code = next(c.source for c in nbformat.read(root/'nbs'/'25_importers.ipynb', as_version=4).cells if 'def as_magronp' in c.source)
     names = {'torch': torch}
     exec(code.partition('def as_crlandsc')[0].partition('\n')[2], names)
-    model = BSRNN(preset_config('paper', 'vocals', stereo='independent', n_feats=8, n_layers=1, hidden=8))
+    model = BSRNN(preset_config('paper', 'vocals', mask_factor=2, n_feats=8, n_layers=1, hop=512, eps=1e-7))
     torch.save({'state_dict': names['as_magronp'](model), 'hyper_parameters': {'targets': ['vocals']}}, path)
 
 def furnish(project):
@@ -198,13 +200,13 @@ def furnish(project):
     from bsrnn.audio import write
     from bsrnn.demo import demo_dataset, toy_track
     data = demo_dataset(project/'musdb18hq', n_train=4, n_test=1, seconds=6, progress=False)
-    for link in ('FOLDER', 'STEMS', 'SONGS', 'data/musdb18hq', 'data/demo-v1', 'path/to/musdb18hq', 'path/to/stems', 'path/to/dataset', 'path/to/songs'):
+    for link in ('FOLDER', 'STEMS', 'SONGS', 'data/musdb18hq', 'path/to/musdb18hq', 'path/to/stems', 'path/to/dataset', 'path/to/songs'):
         (project/link).parent.mkdir(parents=True, exist_ok=True); (project/link).symlink_to(data)
     song = toy_track().mixture()[:, :4*44100]
     for name in ('song.mp3', 'SONG.mp3', 'albums/One/first.flac', 'albums/One/second.mp3', 'albums/Two/third.wav'):
         (project/name).parent.mkdir(parents=True, exist_ok=True); write(project/name, song, 44100)
     for name in ('vocals.ckpt', 'their.ckpt'): checkpoint(project/name)
-    for line, kind, name in [('bsrnn train --target bass --data musdb18hq --preset smoke', 'train', 'train-bass-20261123-060000'),
+    for line, kind, name in [('bsrnn train --target bass --data musdb18hq --preset smoke --demo-share 0', 'train', 'train-bass-20261123-060000'),
                              ('papermill nbs/evaluate.ipynb -p keep true', 'evaluate', 'evaluate-20261123-080000')]:
         code, said = run(line, project)
         if code: sys.exit(f'{line}: exit code {code}\n{said}')
@@ -228,6 +230,10 @@ def execute(line, project):
              else 'it wrote no file' if makes and not written and not test else '')
     return took, wrong and f'{wrong}\n{said[-3000:]}', line+' (IN_TEST=1)'*test, written
 
+def used() -> float:
+    "Seconds that processors worked for this process and those that it started."
+    return sum(u.ru_utime+u.ru_stime for u in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+
 if __name__=='__main__':
     only, quick, began = [a for a in sys.argv[1:] if a!='--parse'], '--parse' in sys.argv, time.time()
     everything, failed, ran = found(), [], 0
@@ -242,7 +248,7 @@ if __name__=='__main__':
     if not quick:
         with tempfile.TemporaryDirectory() as tmp:
             project = Path(tmp)/'bsrnn'; (Path(tmp)/'home').mkdir()
-            shutil.copytree(root, project, ignore=shutil.ignore_patterns('.venv', 'data', 'outputs', '__pycache__', '*.egg-info', '.ipynb_checkpoints', '_site'))
+            shutil.copytree(root, project, ignore=shutil.ignore_patterns('.venv', 'data', 'outputs', '__pycache__', '*.egg-info', '.ipynb_checkpoints', '_site', '.mypy_cache', '.ruff_cache'))
             furnish(project); print(f'songs, a model and the files that the commands name: {time.time()-began:.0f} s', flush=True)
             for c in todo:
                 where, first = ', '.join(everything[c]), c.splitlines()[0]
@@ -253,5 +259,5 @@ if __name__=='__main__':
                 if wrong: failed.append(c)
                 print(f'{"FAILED" if wrong else "ran   "} {took:3.0f} s, {written} files: {first}   [{where}]'
                       +(f'\n         as: {line}' if line!=c else '')+(f'\n{wrong}' if wrong else ''), flush=True)
-    print(f'{len(todo)} commands: {ran} executed, {len(todo)-ran} {"parsed" if quick else "only parsed"}, {len(failed)} failed, {time.time()-began:.0f} s')
+    print(f'{len(todo)} commands: {ran} executed, {len(todo)-ran} {"parsed" if quick else "only parsed"}, {len(failed)} failed, {time.time()-began:.0f} s, {used():.0f} s of processors')
     sys.exit(bool(failed))

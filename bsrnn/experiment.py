@@ -197,6 +197,7 @@ def new_run_folder(
         try: folder.mkdir()
         except FileExistsError: continue
         return folder
+    raise InputError(f'{outputs_dir()} has 999 runs {name}-{stamp}; expected fewer in a second')
 
 def find_unfinished(
     kind,   # The notebook

@@ -77,7 +77,7 @@ def outputs_dir() -> Path:
 # %% ../nbs/00_workspace.ipynb #5fe3e986
 def somebody_there() -> bool:
     "Does a person look at this notebook while it runs?"
-    try: message = getattr(get_ipython(), 'get_parent', dict)()
+    try: message = getattr(get_ipython(), 'get_parent', dict)()   # type: ignore[name-defined]  # IPython's
     except NameError: return False                            # no notebook at all
     return bool(message.get('content', {}).get('allow_stdin')) and not in_test()
 
