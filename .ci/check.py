@@ -110,6 +110,17 @@ def lint():
     ran = subprocess.run([sys.executable, '-m', 'ruff', 'check', '--quiet', '--output-format=concise', '--select=F', '--ignore=F811,F841', 'bsrnn', 'nbs', 'setup.py', '.ci'], cwd=root, capture_output=True, text=True)
     yield from (ran.stdout+ran.stderr).splitlines()
 
+def types():
+    "The package's type hints are true (mypy; functions without hints are not looked into)."
+    # our empty lists and dicts say what they hold by what is put in
+    ran = subprocess.run([sys.executable, '-m', 'mypy', '--ignore-missing-imports', '--disable-error-code=var-annotated', '--no-error-summary', 'bsrnn'], cwd=root, capture_output=True, text=True)
+    yield from (ran.stdout+ran.stderr).splitlines()
+
+def commands():
+    "Every command that a document shows is understood by the program it calls; python .ci/commands.py runs them."
+    ran = subprocess.run([sys.executable, root/'.ci'/'commands.py', '--parse'], cwd=root, capture_output=True, text=True)
+    if ran.returncode: yield from (ran.stdout+ran.stderr).splitlines()[:-1]
+
 def chapter_map():
     "The index lists every page, and nothing else."
     try: chapters()
@@ -129,7 +140,7 @@ def readme():
 
 if __name__=='__main__':
     failed = 0
-    checks = (stale, order, parameters, outputs, course, folded, pictures, executed, lint, chapter_map, links, readme)
+    checks = (stale, order, parameters, outputs, course, folded, pictures, executed, lint, types, commands, chapter_map, links, readme)
     for check in checks:
         found = list(check())
         failed += bool(found)

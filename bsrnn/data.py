@@ -88,8 +88,8 @@ def find_tracks(
     if not rate>0: raise InputError(f'rate is {rate} Hz; expected more than 0')
     if is_manifest(root):
         m = _manifest(root, table)
-        found = find_tracks(m.originals, subset, rate, m.stems)
-        return m.over(found) if subset=='train' else found
+        inside = find_tracks(m.originals, subset, rate, m.stems)
+        return m.over(inside) if subset=='train' else inside
     homes = {k: subset_folder(root, k) for k in SUBSETS}
     own = homes.get(subset) if subset in SUBSETS else (root/subset if (root/subset).is_dir() else None)
     if not own and (subset not in ('train', 'test') or (subset=='train' and homes['test'])):

@@ -31,7 +31,8 @@ from .workspace import (InputError, _is_root, atomic, make_folder, outputs_dir, 
 # %% ../nbs/33_experiment.ipynb #45471c3c
 def _injected():
     "Names that papermill set: those assigned in the cell it adds."
-    from IPython import get_ipython
+    try: from IPython import get_ipython
+    except ImportError: return []                          # the package alone, no notebook anywhere
     shell = get_ipython()
     for source in (shell.user_ns.get('In', []) if shell else []):
         if source.startswith('# Parameters\n'):
@@ -223,6 +224,7 @@ def new_run_folder(
         try: folder.mkdir()
         except FileExistsError: continue
         return folder
+    raise InputError(f'{outputs_dir()} has 999 runs {name}-{stamp}; expected fewer in a second')
 
 def find_unfinished(
     kind,   # The notebook

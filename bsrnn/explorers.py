@@ -9,6 +9,9 @@ __all__ = ['Gate', 'level_of', 'SadExplorer', 'BandPlot', 'OneBand', 'band_cost'
 import json
 from html import escape
 
+from .workspace import needs
+
+needs('widgets', 'anywidget', 'ipywidgets')
 import anywidget
 import ipywidgets
 from matplotlib.figure import Figure

@@ -88,7 +88,7 @@ def read_checkpoint(
     if bad:
         raise InputError(f'{path} would run code when it is opened ({", ".join(sorted(bad))}); '
                          'it was not opened. Ask its author for a safetensors file')
-    known = [(PLAIN.get(n, Shell), n) for n in names]
+    known: list = [(PLAIN.get(n, Shell), n) for n in names]
     try:
         with safe_globals(known), warnings.catch_warnings():
             warnings.simplefilter('ignore')

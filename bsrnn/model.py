@@ -99,7 +99,7 @@ class BSRNNConfig:
     def to_dict(self) -> dict: return asdict(self)
 
 OPTIMISED = dict(stereo='tac', heads=2, head_width=16)
-PRESETS = {  # what differs from the record above
+PRESETS: dict[str, dict] = {  # what differs from the record above
     'paper':   dict(),
     'small':   dict(n_feats=64, n_layers=8),
     'demo':    dict(n_feats=48, n_layers=3, mask_factor=2, hop=1024, bands='demo'),

@@ -15,9 +15,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+from .workspace import needs
+
+needs('widgets', 'anywidget', 'ipywidgets')
 import anywidget
 import ipywidgets
 import pandas as pd
@@ -219,7 +223,7 @@ def start_training(
 # %% ../nbs/53_panels.ipynb #91c5201f
 def watch_training(
     run  # A `Run`, about to train in this kernel
-) -> callable:  # To be called after each look at the held-out songs
+) -> Callable:  # To be called after each look at the held-out songs
     "Show a training that this kernel does: the view if somebody is there to press a button, else a picture."
     if somebody_there():
         display(TrainingView(run))

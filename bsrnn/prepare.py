@@ -43,7 +43,8 @@ def inspect_track(
 ) -> dict:
     "All about a track: statistics of each stem, loudness curve, the sum's error, and problems in words."
     if not isinstance(track, Track): raise InputError(f'{track} is no track; expected Track(folder)')
-    chunk, blank = max(1, round(chunk_s*track.rate)), dict(peak=0., clipped=0, nonfinite=0)
+    chunk = max(1, round(chunk_s*track.rate))
+    blank: dict = dict(peak=0., clipped=0, nonfinite=0)
     stems, mix = {k: dict(blank, energies=[]) for k in track.stems}, dict(blank, energies=[])
     error = energy = 0.
     for start in range(0, track.frames, 20*chunk):

@@ -92,14 +92,14 @@ def plan_training(
     table, targets, options = stem_table(p.stems), split_targets(p.target), parse_options(p.options)
     if p.preset!='auto': preset_config(p.preset, targets, **options).widths    # before it reads songs
     smoke = p.preset=='smoke' and not p.data
-    dataset = None if smoke else find_dataset(p.data)
-    is_demo = dataset is None
+    given = None if smoke else find_dataset(p.data)
+    is_demo = given is None
     wrong = [t for t in targets if not set(t.split('+'))<=set(FOUR)]
     if is_demo and not table and wrong:                       # before a minute goes into making songs
         raise InputError(f'target is "{wrong[0]}"; allowed: {", ".join(FOUR)}, '
                          'sums joined by +, several joined by commas. '
                          'For other stems give data, a folder of your own songs')
-    if is_demo: dataset = demo_dataset(n_train=2, n_test=1, seconds=6) if smoke else demo_dataset()
+    dataset = given or (demo_dataset(n_train=2, n_test=1, seconds=6) if smoke else demo_dataset())
     train, valid, test = split_dataset(dataset, p.target, p.n_valid, table=table)
     n_tracks, hours = len(train)+len(valid), sum(t.seconds for t in train+valid)/3600
     preset, recipe, why = _recipe(p, n_tracks, hours, is_demo)

@@ -129,7 +129,7 @@ def make_fabric(
     here = number('LOCAL_WORLD_SIZE', 'SLURM_NTASKS_PER_NODE')
     everywhere = max(here, number('WORLD_SIZE', 'SLURM_NTASKS'))
     fabric = Fabric(accelerator=device, devices=here, num_nodes=everywhere//here, precision=precision,
-                    **({'strategy': 'ddp'} if everywhere>1 else {}))
+                    strategy='ddp' if everywhere>1 else 'auto')
     fabric.launch()
     return fabric
 
@@ -481,13 +481,13 @@ def fit(
             state['step'] += 1
             state['seconds'] = clock()
             bar.update(round(min(share(), 1)*bar.total)-bar.n)
-            if me==0 and state['seconds']>=log.next: say()
+            if log and state['seconds']>=log.next: say()
             if state['seconds']>=next_look and share()<1: look()
             elif state['seconds']>=next_save: save(); next_save = state['seconds']+60*recipe.save_minutes
             told = fabric.broadcast(stop.heard) if world>1 else stop.heard            # process 0 decides
         if done() and (state['looked']!=state['step'] or not state['best_step']): look()
         say('done' if done() else 'stopped')
-    if me==0: log.close()
+    if log: log.close()
     if told and not done():
         save()
         raise Stopped(f'stopped by {told} at step {state["step"]}; the state is in {shown(last)}: '

@@ -15,6 +15,9 @@ from math import ceil
 from numbers import Real
 from pathlib import Path
 
+from .workspace import needs
+
+needs('widgets', 'anywidget', 'ipywidgets')
 import anywidget
 import matplotlib
 import matplotlib.image

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FULL', 'INK', 'STYLE', 'CYCLE', 'InputError', 'DiskFull', 'parse_json', 'project_root', 'in_test', 'data_dir',
-           'outputs_dir', 'somebody_there', 'shown', 'walk', 'may_read', 'check_name', 'make_folder', 'atomic',
+           'outputs_dir', 'somebody_there', 'shown', 'walk', 'needs', 'may_read', 'check_name', 'make_folder', 'atomic',
            'atomic_dir', 'keep_json', 'kept_json', 'scratch', 'alt', 'figure_style', 'start_chapter', 'exercise']
 
 # %% ../nbs/00_workspace.ipynb #923593ee
@@ -21,6 +21,7 @@ import stat
 import zlib
 from contextlib import contextmanager, suppress
 from glob import escape
+from importlib.util import find_spec
 from io import BytesIO
 from multiprocessing.util import Finalize
 from pathlib import Path
@@ -93,7 +94,7 @@ def outputs_dir() -> Path:
 # %% ../nbs/00_workspace.ipynb #5fe3e986
 def somebody_there() -> bool:
     "Does a person look at this notebook while it runs?"
-    try: message = getattr(get_ipython(), 'get_parent', dict)()
+    try: message = getattr(get_ipython(), 'get_parent', dict)()   # type: ignore[name-defined]  # IPython's
     except NameError: return False                            # no notebook at all
     return bool(message.get('content', {}).get('allow_stdin')) and not in_test()
 
@@ -118,6 +119,16 @@ def walk(
             seen.add(real)
         folders.sort()
         yield at, sorted(files)
+
+# %% ../nbs/00_workspace.ipynb #91b3eaf7
+def needs(
+    extra,     # Name of an extra in settings.ini, such as 'widgets'
+    *modules,  # What is imported of it
+):
+    "`ImportError` with the words to type if a module of an extra is not installed."
+    missing = [m for m in modules if find_spec(m) is None]
+    if missing:
+        raise ImportError(f"{', '.join(missing)}: not installed, but needed here; pip install 'bsrnn[{extra}]'")
 
 # %% ../nbs/00_workspace.ipynb #33fb5101
 def may_read(
