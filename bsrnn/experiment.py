@@ -117,7 +117,8 @@ RECORD = dict(                                               # what is asked of 
 def _misfit(value, shape, name='it'):
     "The first value that is of another kind than `shape` says, in words; or nothing."
     if isinstance(shape, dict) and isinstance(value, dict):
-        return next(filter(None, (_misfit(value[k], s, f'"{k}"') for k, s in shape.items() if k in value)), '')
+        return next(filter(None, (_misfit(value[k], s, f'"{k}"')
+                                  for k, s in shape.items() if k in value)), '')
     if isinstance(shape, dict): right = False
     elif isinstance(shape, type): right = isinstance(value, shape)
     else:
@@ -144,7 +145,8 @@ class Run:
     @property
     def record(self) -> dict:
         said = self._json('params.json')
-        if wrong := _misfit(said, RECORD): raise InputError(f'{self.folder/"params.json"} is damaged: {wrong}')
+        if wrong := _misfit(said, RECORD):
+            raise InputError(f'{self.folder/"params.json"} is damaged: {wrong}')
         return said
     @property
     def params(self) -> dict: return self.record.get('params', {})
@@ -306,7 +308,7 @@ def recipe_of(
 def in_turns(
     ways,       # Name -> function without arguments
     rounds=5,   # How often each is called, after once to warm up
-    wait=None,  # Ends when all work is done, such as `torch.cuda.synchronize`; None: it is when a call returns
+    wait=None,  # Ends when all work is done, as `torch.cuda.synchronize` does; None: when a call returns it is
 ) -> dict:
     "Seconds that each way took, name -> one value for each round."
     wait = wait or (lambda: None)

@@ -128,7 +128,8 @@ def needs(
     "`ImportError` with the words to type if a module of an extra is not installed."
     missing = [m for m in modules if find_spec(m) is None]
     if missing:
-        raise ImportError(f"{', '.join(missing)}: not installed, but needed here; pip install 'bsrnn[{extra}]'")
+        raise ImportError(f"{', '.join(missing)}: not installed, but needed here; "
+                          f"pip install 'bsrnn[{extra}]'")
 
 # %% ../nbs/00_workspace.ipynb #33fb5101
 def may_read(
