@@ -308,7 +308,7 @@ def recipe_of(
 def in_turns(
     ways,       # Name -> function without arguments
     rounds=5,   # How often each is called, after once to warm up
-    wait=None,  # Ends when all work is done, as `torch.cuda.synchronize` does; None: when a call returns it is
+    wait=None,  # Returns when all is done, as `torch.cuda.synchronize`; None: a call that returns is done
 ) -> dict:
     "Seconds that each way took, name -> one value for each round."
     wait = wait or (lambda: None)

@@ -313,8 +313,8 @@ def read_live(
     for line in text.split('\n')[1:-1]:                                     # the last one may be half a line
         *numbers, doing = line.split(',')
         with suppress(ValueError, IndexError):
-            numbers = [int(numbers[0]), *map(float, numbers[1:])]
-            rows.append(dict(zip(Log.now, numbers, strict=False))|dict(doing=doing))
+            values = [int(numbers[0]), *map(float, numbers[1:])]
+            rows.append(dict(zip(Log.now, values, strict=False))|dict(doing=doing))
     return [r for r in rows if len(r)==len(Log.now)]
 
 # %% ../nbs/34_training.ipynb #70c572ba
