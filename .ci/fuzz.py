@@ -69,8 +69,9 @@ def prepared(box, name, number, seed):
 
 def attempt(box, name, number, seed, limit=True):
     "One input through its reader: (state, why, what was given)."
+    before = tree(box)
     going, given, fair = prepared(box, name, number, seed)
-    before, least = tree(box), memory('VmRSS')
+    least = memory('VmRSS')
     Path('/proc/self/clear_refs').write_text('5')           # the peak of memory begins anew
     if limit: signal.setitimer(signal.ITIMER_REAL, SECONDS)
     try:
@@ -89,8 +90,7 @@ def attempt(box, name, number, seed, limit=True):
     after = tree(box)
     if changed := [k for k in before.keys() | after.keys() if before.get(k)!=after.get(k)]:
         state, why = 'failed', f'outside its folder: {", ".join(changed)[:300]}'
-        for k in changed:
-            if k not in before: shutil.rmtree(k) if os.path.isdir(k) else os.unlink(k)
+        for k in sorted(after.keys()-before.keys(), reverse=True): os.rmdir(k) if os.path.isdir(k) else os.unlink(k)
     return state, why, given
 
 def where(trace):

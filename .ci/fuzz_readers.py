@@ -555,7 +555,7 @@ def code(rng, canary):
              (torch.save, ({}, canary)), (torch.load, (canary,)), (np.memmap, (canary, 'uint8', 'w+', 0, (9,))), (os.mkdir, (canary,)),
              (pickle.loads, (b'cos\nsystem\n(Vtouch '+canary.encode()+b'\ntR.',)), (torch.hub.load, (canary, 'x'))]
     f, args = rng.choice(calls)
-    return type('Evil', (), {'__reduce__': lambda self: (f, args)})()
+    return type('Evil', (), {'__reduce__': lambda self: (f, args), '__deepcopy__': lambda self, memo: self})()
 
 def orders(rng, canary):
     "Bytes of a pickle written by hand: calls by way of every order that can call."
@@ -579,6 +579,7 @@ def zipped(path, pkl, more=()):
 class Tensor:
     "Pickled as a tensor with whatever sizes, strides and offset, over a storage of its own."
     def __init__(self, storage, *how): self.storage, self.how = storage, how
+    def __deepcopy__(self, memo): return self
     def __reduce__(self):
         return torch._utils._rebuild_tensor_v2, (self.storage, *self.how, False, OrderedDict())
 
@@ -742,7 +743,7 @@ def run_records(rng, at, fair):
         found = [r.folder.name for r in runs(rng.choice(('', 'train')))]
         hold('train-b' in found and (not fair or 'train-a' in found), f'{found}')
     elif do=='newest': hold(Path(newest_model()).name in ('train-a', 'train-b'), 'no run')
-    elif do=='unfinished': hold(find_unfinished('train', dict(target='vocals', resume=True)) is None or not fair, 'a finished one')
+    elif do=='unfinished': hold(find_unfinished('train', dict(target='bass', resume=True)) is None or not fair, 'another one')
     elif do=='recipe':
         r = recipe_of(f'{at}/train-a')
         hold(isinstance(r, dict) and (not fair or r['stereo']=='ms'), f'{r}')
@@ -973,7 +974,7 @@ def command(rng, at, fair):
             new = rng.choice((rng.choice(TEXTS), str(rng.choice(NUMBERS)), rng.choice(('--bits', '--part', '--weights', '--shifts', '--hop', '--template', '--ema', '--layout', '--target', '--format'))))
             if words[0]=='train' and k in (1, 2, 3): k = len(words)
             words[k:k+rng.choice((0, 1))] = [new]
-    if words[0]=='separate' and any(w in ('/', '..', '.', '**/*', '*', '?') for w in words): words.append('--dry-run')
+    if words[0]=='separate' and f'--out {at.parent}/out' not in ' '.join(words): words.append('--dry-run')   # it would write there
     words = [w for w in words if w not in ('/', '..')]
     yield f'{words!r:.400}'
     out, err = io.StringIO(), io.StringIO()

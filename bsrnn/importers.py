@@ -56,7 +56,7 @@ def plain(
         return plain(state.get('_content', state.get('_val')), room)
     if isinstance(value, dict): return {k: plain(v, room) for k, v in value.items() if isinstance(k, (str, int))}
     if isinstance(value, (list, tuple)): return [plain(v, room) for v in value]
-    return value
+    return value if isinstance(value, (str, int, float)) else None
 
 def read_checkpoint(
     path,  # A .ckpt, .pt or .pth file

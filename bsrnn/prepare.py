@@ -122,6 +122,7 @@ def _sum(values): return hashlib.blake2b(json.dumps(values).encode(), digest_siz
 
 def _read_json(path):
     "A dictionary that `_write_json` wrote; empty if there is none, or it is damaged."
+    if not os.path.isfile(path): return {}
     try:
         values = dict(parse_json(path.read_text(encoding='utf-8')))
         return values if values.pop('sum', '')==_sum(values) else {}
