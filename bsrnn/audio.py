@@ -124,7 +124,7 @@ def _sf_read(path, start, frames, run_in=8192):
         first = max(0, min(start, f.frames)-run_in*lossy)
         f.seek(first)
         parts, left = [], start+frames-first
-        most = max(1, 2**25//f.channels)             # memory is taken for what comes, not for what a header says
+        most = max(1, 2**25//f.channels)             # memory for what comes, not for what a header says
         while not parts or left>0 and len(parts[-1]):
             parts.append(f.read(min(left, most), dtype='float32', always_2d=True)); left -= len(parts[-1])
         x = parts[0] if left<=0 and len(parts)==1 else np.concatenate(parts)

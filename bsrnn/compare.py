@@ -44,7 +44,8 @@ def read_scores(
                          'expected track, target, usdr and so on, separated by commas')
     numbers = table.columns.difference(['track', 'target', 'note'])
     try: table[numbers] = table[numbers].apply(pd.to_numeric).astype(float)
-    except (ValueError, TypeError, OverflowError) as e: raise InputError(f'{file} is no table of scores ({e})') from None
+    except (ValueError, TypeError, OverflowError) as e:
+        raise InputError(f'{file} is no table of scores ({e})') from None
     for column in {'csdr', 'improvement'}-set(table.columns): table[column] = np.nan
     frames = {}
     for path in sorted((file.parent/'tracks').glob('*.json')):

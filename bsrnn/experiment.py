@@ -116,7 +116,8 @@ RECORD = dict(                                               # what is asked of 
 def _misfit(value, shape, name='it'):
     "The first value that is of another kind than `shape` says, in words; or nothing."
     if isinstance(shape, dict) and isinstance(value, dict):
-        return next(filter(None, (_misfit(value[k], s, f'"{k}"') for k, s in shape.items() if k in value)), '')
+        found = [_misfit(value[k], s, f'"{k}"') for k, s in shape.items() if k in value]
+        return next(filter(None, found), '')
     if isinstance(shape, dict): right = False
     elif isinstance(shape, type): right = isinstance(value, shape)
     else:
@@ -142,7 +143,8 @@ class Run:
     @property
     def record(self) -> dict:
         said = self._json('params.json')
-        if wrong := _misfit(said, RECORD): raise InputError(f'{self.folder/"params.json"} is damaged: {wrong}')
+        if wrong := _misfit(said, RECORD):
+            raise InputError(f'{self.folder/"params.json"} is damaged: {wrong}')
         return said
     @property
     def params(self) -> dict: return self.record.get('params', {})

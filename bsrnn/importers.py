@@ -54,7 +54,8 @@ def plain(
     if isinstance(value, Shell):
         state = value.state if isinstance(value.state, dict) else {}
         return plain(state.get('_content', state.get('_val')), room)
-    if isinstance(value, dict): return {k: plain(v, room) for k, v in value.items() if isinstance(k, (str, int))}
+    if isinstance(value, dict):
+        return {k: plain(v, room) for k, v in value.items() if isinstance(k, (str, int))}
     if isinstance(value, (list, tuple)): return [plain(v, room) for v in value]
     return value if isinstance(value, (str, int, float)) else None
 
@@ -296,7 +297,7 @@ def _settings(path, held):
     for file in (Path(path).with_suffix('.hparams.yaml'), Path(path).parent/'hparams.yaml'):
         if os.path.isfile(file):
             try: found = plain(yaml.safe_load(file.read_text(encoding='utf-8'))) or {}
-            except Exception as e:                           # yaml lets through what int, datetime and so on raise
+            except Exception as e:                           # yaml lets through what int and date raise
                 why = (str(e).splitlines() or [''])[0]
                 raise InputError(f'{file} is no yaml file ({type(e).__name__}: {why})') from None
             if not isinstance(found, dict):

@@ -120,7 +120,8 @@ class Manifest:
     ):
         self.originals, self.tracks, self.made = Path(originals), tracks, made or {}
         self.stems = check_table(stems)
-        if not isinstance(self.made, dict): raise InputError(f'made is {made!r}; expected such as {{"seed": 0}}')
+        if not isinstance(self.made, dict):
+            raise InputError(f'made is {made!r}; expected such as {{"seed": 0}}')
         if not isinstance(tracks, dict) or not all(isinstance(t, dict) for t in tracks.values()):
             raise InputError('tracks: expected names with stems, {"Lithium": {"vocals": {"parts": [...]}}}')
         for name, stems in tracks.items():
@@ -133,7 +134,8 @@ class Manifest:
         "The manifest in a file."
         _check_name(path)
         path = Path(path)
-        if not os.path.isfile(path): raise InputError(f'{path} cannot be read; expected a manifest, a .json file')
+        if not os.path.isfile(path):
+            raise InputError(f'{path} cannot be read; expected a manifest, a .json file')
         try:
             said = parse_json(path.read_text(encoding='utf-8'))
             originals = Path(said['originals'])

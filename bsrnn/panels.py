@@ -388,7 +388,7 @@ class FileDrop(anywidget.AnyWidget):
             elif 'give' in message: self._piece(message['of'], int(message['give']))
             elif 'lost' in message: self._drop('the file cannot be read any more; was it moved?')
         except InputError as e: self._drop(str(e))
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError): pass    # nobody speaks like this
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError): pass    # nobody we know
         except OSError as e: self._drop(f'the file cannot be written ({e.strerror})')
 
     def _begin(self, name, size):

@@ -116,8 +116,10 @@ def read_sad(
 ) -> dict:
     "Read a list: track name -> list of (start, end) in samples. Raises `InputError` that names the line."
     path, segments = Path(path), {}
-    if os.path.isdir(path): raise InputError(f'{path} is a folder; expected a list in it, such as vocals_train.txt')
-    if not os.path.isfile(path): raise InputError(f'{path} does not exist; papermill nbs/prepare.ipynb makes it')
+    if os.path.isdir(path):
+        raise InputError(f'{path} is a folder; expected a list in it, such as vocals_train.txt')
+    if not os.path.isfile(path):
+        raise InputError(f'{path} does not exist; papermill nbs/prepare.ipynb makes it')
     try: lines = path.read_text(encoding='utf-8-sig').split('\n')
     except UnicodeDecodeError: raise InputError(f'{path} is no UTF-8 text; save the list as UTF-8') from None
     for n, line in enumerate(lines, 1):

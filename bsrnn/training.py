@@ -293,7 +293,8 @@ def read_log(
     if not os.path.isfile(path): return []
     try:
         with open(path, newline='', encoding='utf-8') as f:
-            return [{k: (float, int)[k=='step'](r[k] or 'nan') for k in Log.fields} for r in csv.DictReader(f)]
+            return [{'step': int(r['step']), **{k: float(r[k] or 'nan') for k in Log.fields[1:]}}
+                    for r in csv.DictReader(f)]
     except (OSError, ValueError, KeyError, csv.Error) as e:
         raise InputError(f'{path} is damaged ({type(e).__name__}: {e}); expected rows of '
                          f'{", ".join(Log.fields)}') from None
@@ -308,8 +309,9 @@ def read_live(
     except OSError as e: raise InputError(f'{path} cannot be read ({e.strerror})') from None
     for line in text.split('\n')[1:-1]:                                     # the last one may be half a line
         *numbers, doing = line.split(',')
-        with suppress(ValueError, IndexError): rows.append(dict(zip(Log.now, [int(numbers[0]), *map(float, numbers[1:])],
-                                                        strict=False))|dict(doing=doing))
+        with suppress(ValueError, IndexError):                               # IndexError: an empty line
+            values = [int(numbers[0]), *map(float, numbers[1:])]
+            rows.append(dict(zip(Log.now, values, strict=False))|dict(doing=doing))
     return [r for r in rows if len(r)==len(Log.now)]
 
 # %% ../nbs/34_training.ipynb #70c572ba

@@ -700,7 +700,7 @@ class StemPlayer(anywidget.AnyWidget):
                         format='FLAC', subtype='PCM_16') for x in got]
 
     def _asked(self, _, message, buffers):
-        if not isinstance(message, dict): return                              # nobody we know speaks like this
+        if not isinstance(message, dict): return                             # nobody we know speaks like this
         if isinstance(key := message.get('key'), str) and key in self._hot: return self._hot[key]()
         said = dict(piece=message.get('piece'), of=message.get('of'))
         try: self.send(said, self.cut(int(said['piece'])))
