@@ -1,14 +1,16 @@
-"""Feed every reader damaged, lying and hostile input: python .ci/fuzz.py [--inputs 20000] [--seed 0] [--keep FOLDER]
+"""Feed every reader damaged, lying and hostile input: python .ci/fuzz.py [--inputs 20000] [--seed 0]
 
-What is read, and how it is damaged, is in fuzz_readers.py. Inputs go through the readers in forked children, so that a crash is seen;
-an input must bring a right answer or one clear sentence (`InputError`). A failure is: another exception, no clear sentence, a good
-file refused, more than 10 s, more than 1 GB, a crash, a file outside the reader's folder, or code of a pickle that ran.
---only NAME or NAME:NUMBER runs one reader, or repeats one input here, with its traceback; --keep saves the inputs that failed."""
+What is read, and how it is damaged, is in fuzz_readers.py. Inputs go through the readers in forked children,
+so that a crash is seen; an input must bring a right answer or one clear sentence (`InputError`). A failure
+is: another exception, no clear sentence, a good file refused, more than 10 s, more than 1 GB, a crash, a file
+outside the reader's folder, or code of a pickle that ran. --only NAME or NAME:NUMBER runs one reader, or
+repeats one input here, with its traceback; --keep FOLDER saves the inputs that failed."""
 import argparse, json, os, random, re, select, shutil, signal, sys, tempfile, time, traceback, warnings
 from collections import Counter, deque
 from pathlib import Path
 
-os.environ.update(OMP_NUM_THREADS='1', MPLBACKEND='agg')    # before numpy: a forked child has no other threads
+os.environ.update(OMP_NUM_THREADS='1',
+                  MPLBACKEND='agg')    # before numpy: a forked child has no other threads
 import resource
 import torch
 import fuzz_readers as readers
@@ -25,7 +27,8 @@ def unclear(error):
     if len(text)<10: return 'says nothing'
     if len(text)>1200: return f'a message of {len(text):,} characters'
     if not text.isprintable(): return 'a message with line breaks or control characters'
-    if re.search(r'Traceback|object at 0x|<(class|function|built-in)', text): return 'a message for programmers'
+    if re.search(r'Traceback|object at 0x|<(class|function|built-in)',
+                 text): return 'a message for programmers'
     return ''
 
 def tree(box):
@@ -69,8 +72,9 @@ def prepared(box, name, number, seed):
 
 def attempt(box, name, number, seed, limit=True):
     "One input through its reader: (state, why, what was given)."
+    before = tree(box)
     going, given, fair = prepared(box, name, number, seed)
-    before, least = tree(box), memory('VmRSS')
+    least = memory('VmRSS')
     Path('/proc/self/clear_refs').write_text('5')           # the peak of memory begins anew
     if limit: signal.setitimer(signal.ITIMER_REAL, SECONDS)
     try:
@@ -89,8 +93,8 @@ def attempt(box, name, number, seed, limit=True):
     after = tree(box)
     if changed := [k for k in before.keys() | after.keys() if before.get(k)!=after.get(k)]:
         state, why = 'failed', f'outside its folder: {", ".join(changed)[:300]}'
-        for k in changed:
-            if k not in before: shutil.rmtree(k) if os.path.isdir(k) else os.unlink(k)
+        for k in sorted(after.keys()-before.keys(),
+                        reverse=True): os.rmdir(k) if os.path.isdir(k) else os.unlink(k)
     return state, why, given
 
 def where(trace):
@@ -200,7 +204,8 @@ def table(rows, found):
     kinds = {}
     for name, line in found:
         at = (re.findall(r' \(\w+\.py, .*\)$', line['why']) or [''])[0]
-        kind = re.sub(r'/\S+|"[^"]*"|\'[^\']*\'|\d[\d,]*', '#', line['why'].removesuffix(at).split(': ')[0])+at
+        kind = re.sub(r'/\S+|"[^"]*"|\'[^\']*\'|\d[\d,]*', '#',
+                      line['why'].removesuffix(at).split(': ')[0])+at
         kinds.setdefault((name, kind), []).append(line)
     for (name, kind), lines in kinds.items():
         print(f'\n{len(lines)} x {name}: {kind}; first {name}:{lines[0]["n"]}\n   {lines[0]["why"][:300]!a}'
@@ -211,7 +216,8 @@ def check_itself(boxes):
     global SECONDS
     usual, SECONDS, found = SECONDS, 1, {}
     bad = {k: lambda rng, at, fair, do=do: do(at) for k, do in readers.BAD.items()}
-    readers.READERS.update({k: readers.SimpleNamespace(run=f, share=0, promised=(InputError,)) for k, f in bad.items()})
+    readers.READERS.update({k: readers.SimpleNamespace(run=f, share=0, promised=(InputError,)) for k,
+                            f in bad.items()})
     run([(k, [0]) for k in bad], boxes, 0, lambda name, line: found.update({name: line}))
     for k in bad: del readers.READERS[k]
     SECONDS = usual

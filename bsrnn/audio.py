@@ -61,6 +61,7 @@ def _check_file(path):
     try:
         with open(path, 'rb') as f: empty = not f.read(1)
     except PermissionError: raise InputError(f'{path} may not be read: permission denied') from None
+    except OSError as e: raise InputError(f'{path} cannot be read ({e.strerror})') from None
     if empty: raise InputError(f'{path} is an empty file; expected audio')
     return path
 

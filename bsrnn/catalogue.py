@@ -275,7 +275,7 @@ def unpack(
     "Unpack some members of a zip, each whole or not at all; raises `InputError` for broken or evil zips."
     zip_path, folder = Path(zip_path), Path(folder)
     members = [members] if isinstance(members, str) else list(members)
-    if not zip_path.is_file(): raise InputError(f'{zip_path} is not a file; expected a zip')
+    if not os.path.isfile(zip_path): raise InputError(f'{zip_path} is not a file; expected a zip')
     make_folder(folder)
     try:
         with zipfile.ZipFile(zip_path) as z:
@@ -326,14 +326,14 @@ def fetch(
 # %% ../nbs/26_catalogue.ipynb #985ba75e
 def _own(path):
     "Is it a model file, or a run folder, of ours?"
-    return Path(path).suffix=='.safetensors' or (Path(path)/'model.safetensors').is_file()
+    return Path(path).suffix=='.safetensors' or os.path.isfile(Path(path)/'model.safetensors')
 
 def _open_one(model, target, device, ema, layout):
     "The models that one name stands for."
     path, files = Path(model), []
     if _own(path): return [load_model(path, device)]
-    if path.is_dir(): files = sorted(f for f in path.iterdir() if f.suffix in ('.ckpt', '.pt', '.pth'))
-    elif path.exists(): files = [path]
+    if os.path.isdir(path): files = sorted(f for f in path.iterdir() if f.suffix in ('.ckpt', '.pt', '.pth'))
+    elif os.path.exists(path): files = [path]
     elif str(model) in CATALOGUE:
         files, layout = fetch(str(model), target), layout or CATALOGUE[str(model)].layout
     if not files:
@@ -353,7 +353,7 @@ def open_model(
 ):
     "Load a model by file or name (downloaded if not on the disk yet); raises `InputError` if there is none."
     if isinstance(model, (str, Path)) and str(model):
-        model = [model] if Path(model).exists() else [m.strip() for m in str(model).split(',')]
+        model = [model] if os.path.exists(model) else [m.strip() for m in str(model).split(',')]
     named = isinstance(model, (list, tuple)) and all(isinstance(m, (str, Path)) and str(m) for m in model)
     if not named or not model:
         raise InputError(f'model is {model!r}; expected a file, a run folder, a name in the catalogue, '

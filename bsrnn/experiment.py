@@ -117,8 +117,8 @@ RECORD = dict(                                               # what is asked of 
 def _misfit(value, shape, name='it'):
     "The first value that is of another kind than `shape` says, in words; or nothing."
     if isinstance(shape, dict) and isinstance(value, dict):
-        return next(filter(None, (_misfit(value[k], s, f'"{k}"')
-                                  for k, s in shape.items() if k in value)), '')
+        found = [_misfit(value[k], s, f'"{k}"') for k, s in shape.items() if k in value]
+        return next(filter(None, found), '')
     if isinstance(shape, dict): right = False
     elif isinstance(shape, type): right = isinstance(value, shape)
     else:

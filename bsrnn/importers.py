@@ -58,7 +58,7 @@ def plain(
     if isinstance(value, dict):
         return {k: plain(v, room) for k, v in value.items() if isinstance(k, (str, int))}
     if isinstance(value, (list, tuple)): return [plain(v, room) for v in value]
-    return value
+    return value if isinstance(value, (str, int, float)) else None
 
 def _damaged(path):
     "What is damaged in a zip file, as checkpoints are, by its checksums; empty if nothing is."

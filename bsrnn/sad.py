@@ -126,7 +126,7 @@ def read_sad(
         if not line.strip(): continue
         try:
             name, a, b = line.rsplit('\t', 2); a, b = int(a), int(b)
-            if not 0<=a<b: raise ValueError
+            if not 0<=a<b<2**63: raise ValueError
         except ValueError:
             raise InputError(f'{path}, line {n}: "{line.strip()}"; '
                              'expected TRACK, START and END separated by tabs, in whole samples') from None
