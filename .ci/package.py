@@ -101,8 +101,8 @@ assert 'torch' not in sys.modules and 'numpy' not in sys.modules, 'it loads torc
 MODULE = """
 import importlib, sys
 try: importlib.import_module('bsrnn.'+sys.argv[1])
-except ImportError as e:
-    print(e); sys.exit(0 if "pip install 'bsrnn[" in str(e) else 1)
+except Exception as e:
+    print(f'{type(e).__name__}: {e}'); sys.exit("pip install 'bsrnn[" not in str(e))
 """
 
 def use(python, wheel, home):
@@ -125,7 +125,7 @@ def use(python, wheel, home):
         r = sh(py, '-c', QUIET, w, cwd=home); say(r.returncode==0, f'bsrnn {w} loads no torch {r.stderr.strip()[-300:]}')
     for m in sorted(p.stem for p in (root/'bsrnn').glob('*.py')):
         r = sh(py, '-c', MODULE, m, cwd=home)
-        if r.returncode or r.stdout: say(r.returncode==0, f'import bsrnn.{m}: {(r.stdout or r.stderr).strip()[-300:]}')
+        if r.returncode or r.stdout: say(r.returncode==0, f'import bsrnn.{m}: {(r.stdout or r.stderr).strip().splitlines()[-1]}')
     say(True, 'every other module imports')
     sh(py, '-c', SONGS, cwd=home).check_returncode()
     for words in (['train', '--target', 'bass', '--data', 'songs', '--preset', 'smoke', '--demo-share', '0'], ['separate', 'song.flac'],
