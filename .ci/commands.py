@@ -21,6 +21,8 @@ PARSED = {  # what is only parsed, and why
     r'browser\.py': '.ci/run runs it',
     r'^pip install (?!.*&&)': 'installs from the network; .ci/package.py installs the package',
     r'obsrnn-simo': 'downloads 1.2 GB; chapter 26 tests downloads with a server',
+    r'^papermill nbs/benchmark_training': 'nbdev_test runs it small, in a minute',
+    r'^papermill nbs/(labelnoise|benchmark_model)\.ipynb$|labelnoise.*STEMS': 'the same notebook with more parameters is run',
     r'^(bsrnn|papermill|torchrun|srun|nbdev_test)$|^fabric run$|^bsrnn (separate|convert|completion)$': 'only a name',
     r'^-': 'only an option'}
 if not find_spec('myst_nb'): PARSED[r'book\.py'] = 'needs the extra "site"'
@@ -31,16 +33,18 @@ WRONG = {  # mistakes on purpose: they must not be understood
 
 NAMED = {  # words that stand for others, and cannot be names of files here
     '/path/to/': 'path/to/', 'data/demo-v1': 'musdb18hq', 'papermill ...': 'papermill nbs/leaderboard.ipynb', '-p target ...': '-p target drums',
+    '-p grid \'{"target": ["bass"], ': '-p grid \'{"preset": ["smoke"], "demo_share": [0], "target": ["bass"], ',
     "pip install -q -e '.[dev,site]' && python": 'python', '--model their.ckpt': 'bsrnn separate song.mp3 --model their.ckpt',
     '--model outputs/train-bass-20261123-060000': 'bsrnn separate song.mp3 --model outputs/train-bass-20261123-060000'}
 
 SMALL = {  # what is added to a line, so that it takes seconds
     r'^papermill nbs/train': '-p preset smoke -p minutes 0 -p steps 3 -p demo_share 0',
     r'^bsrnn train(?!.*--help)': '--preset smoke --minutes 0 --steps 3 --demo-share 0',
-    r'^papermill nbs/sweep': '-p options "" -p jobs 2',
+    r'^papermill nbs/labelnoise': '-p preset smoke -p minutes 0 -p steps 3 -p seeds 1',
+    r'^papermill nbs/sweep': '-p jobs 2',
     r'^jupyter lab': '--allow-root',
     r'^eval ': '&& complete -p bsrnn'}
-IN_TEST = r'^papermill nbs/(benchmark|labelnoise)'              # runs with IN_TEST=1: the notebook makes itself small
+IN_TEST = r'^papermill nbs/benchmark'              # runs with IN_TEST=1: the notebook makes itself small
 
 def texts():
     "Name -> text of every document."
@@ -164,7 +168,7 @@ PATH = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
 def run(line, cwd, test=False, **more):
     "Run a line by bash, as somebody with an empty home would; (exit code, what it said)."
     env = {k: v for k, v in os.environ.items() if not k.startswith(('BSRNN_', 'IN_TEST'))}
-    env |= dict(PATH=PATH, PYTHONPATH=str(cwd), HOME=str(cwd.parent/'home'), BROWSER='echo opens %s', **{'IN_TEST': '1'} if test else {})
+    env |= dict(PATH=PATH, PYTHONPATH=str(cwd), HOME=str(cwd.parent/'home'), BROWSER='echo opens %s', **dict(IN_TEST='1', BSRNN_OUTPUTS=str(cwd/'outputs')) if test else {})
     p = subprocess.Popen(['bash', '-o', 'pipefail', '-c', line], cwd=cwd, env=env, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                          stderr=subprocess.STDOUT, start_new_session=True)
     if re.match('jupyter lab', line): return answers(p)
@@ -227,7 +231,7 @@ def execute(line, project):
     wanted = 2 if reason(WRONG, line) else 0
     makes = re.match(r'papermill(?!.*--help)|bsrnn (train|separate|convert)(?!.*(--help|--dry-run))|python', line)
     wrong = (f'exit code {code}, expected {wanted}' if code!=wanted else 'a traceback' if 'Traceback (most' in said
-             else 'it wrote no file' if makes and not written and not test else '')
+             else 'it wrote no file' if makes and not written else '')
     return took, wrong and f'{wrong}\n{said[-3000:]}', line+' (IN_TEST=1)'*test, written
 
 def used() -> float:
@@ -252,8 +256,8 @@ if __name__=='__main__':
             furnish(project); print(f'songs, a model and the files that the commands name: {time.time()-began:.0f} s', flush=True)
             for c in todo:
                 where, first = ', '.join(everything[c]), c.splitlines()[0]
-                why = reason(PARSED, c) or c.startswith('-') and reason(WRONG, c)
-                if why and real(c)==c: print(f'parsed   {first}   [{where}]: {why}'); continue
+                why = c.startswith('-') and reason(WRONG, c) or reason(PARSED, c)
+                if why and not (c.startswith('-') and real(c)!=c): print(f'parsed   {first}   [{where}]: {why}'); continue
                 took, wrong, line, written = execute(c, project)
                 ran += 1
                 if wrong: failed.append(c)

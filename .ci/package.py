@@ -3,7 +3,7 @@
 Without a PYTHON: the one that runs this. What is in sdist and wheel, whether settings.ini asks for what the package imports and no more,
 then for each Python in a fresh environment, outside of the checkout and without the dev extras: what imports, what the command does,
 and what it costs. --keep: environments stay, and say where."""
-import ast, re, shutil, subprocess, sys, tarfile, tempfile, time, zipfile
+import ast, os, re, shutil, subprocess, sys, tarfile, tempfile, time, zipfile
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -22,7 +22,10 @@ def say(ok, what):
     if not ok: failures.append(what)
     return ok
 
-def sh(*words, **more): return subprocess.run([str(w) for w in words], capture_output=True, text=True, stdin=subprocess.DEVNULL, **more)
+def sh(*words, **more):
+    "Run a program, as if nothing pointed to the checkout."
+    env = {k: v for k, v in os.environ.items() if k!='PYTHONPATH' and not k.startswith(('BSRNN_', 'IN_TEST'))}
+    return subprocess.run([str(w) for w in words], capture_output=True, text=True, stdin=subprocess.DEVNULL, env=env, **more)
 def name(requirement): return re.match(r'[\w.-]+', requirement)[0]
 
 def build(tmp):
@@ -98,11 +101,11 @@ try: main([sys.argv[1]])
 except SystemExit as e: assert not e.code
 assert 'torch' not in sys.modules and 'numpy' not in sys.modules, 'it loads torch'
 """
-MODULE = """
+IMPORTS = """
 import importlib, sys
-try: importlib.import_module('bsrnn.'+sys.argv[1])
-except ImportError as e:
-    print(e); sys.exit(0 if "pip install 'bsrnn[" in str(e) else 1)
+for m in sys.argv[1:]:
+    try: importlib.import_module('bsrnn.'+m)
+    except Exception as e: print(f'{m}: {type(e).__name__}: {str(e).splitlines()[0]}')
 """
 
 def use(python, wheel, home):
@@ -123,10 +126,9 @@ def use(python, wheel, home):
     for w, s in fast.items(): say(s==s, f'{w}: {s:.2f} s, best of three{", over two seconds" if s>2 else ""}')
     for w in ('--help', '--version'):
         r = sh(py, '-c', QUIET, w, cwd=home); say(r.returncode==0, f'bsrnn {w} loads no torch {r.stderr.strip()[-300:]}')
-    for m in sorted(p.stem for p in (root/'bsrnn').glob('*.py')):
-        r = sh(py, '-c', MODULE, m, cwd=home)
-        if r.returncode or r.stdout: say(r.returncode==0, f'import bsrnn.{m}: {(r.stdout or r.stderr).strip()[-300:]}')
-    say(True, 'every other module imports')
+    r = sh(py, '-c', IMPORTS, *sorted(p.stem for p in (root/'bsrnn').glob('*.py')), cwd=home)
+    for line in r.stdout.splitlines(): say("pip install 'bsrnn[" in line, f'import bsrnn.{line}')
+    say(r.returncode==0, f'every other module imports {r.stderr[-300:] if r.returncode else ""}')
     sh(py, '-c', SONGS, cwd=home).check_returncode()
     for words in (['train', '--target', 'bass', '--data', 'songs', '--preset', 'smoke', '--demo-share', '0'], ['separate', 'song.flac'],
                   ['weights'], ['completion', 'bash']):
