@@ -98,9 +98,7 @@ def _drop_widgets(nb):
 
 def __getattr__(name):
     if name!='Engine': raise AttributeError(name)
-    import zmq
     from papermill.engines import NBClientEngine
-    from traitlets.config import Config
     if _is_papermill():
         try: os.fstat(0)
         except OSError: sys.stdin = open(os.devnull)         # a closed stdin: papermill looks at it
@@ -111,10 +109,8 @@ def __getattr__(name):
         "papermill's engine: shows what the notebook prints as it comes, and keeps no widgets."
         @classmethod
         def execute_managed_notebook(cls, nb_man, kernel_name, **kwargs):
-            keys = 'auto' if zmq.has('curve') else 'disabled'       # without keys a kernel warns at its start
             kwargs.update(stdout_file=kwargs.get('stdout_file') or sys.stdout,
-                          stderr_file=kwargs.get('stderr_file') or sys.stderr,
-                          config=Config(KernelManager=dict(transport_encryption=keys)))
+                          stderr_file=kwargs.get('stderr_file') or sys.stderr)
             try: super().execute_managed_notebook(nb_man, kernel_name, **kwargs)
             finally: _drop_widgets(nb_man.nb)
     return Engine
